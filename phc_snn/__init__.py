@@ -1,0 +1,54 @@
+"""Recurrent spiking networks that train in parallel over time and run step by step, same weights.
+
+The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
+"""
+
+from importlib.metadata import version
+
+from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
+from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
+from phc_snn.neurons.base import detach, reset
+from phc_snn.phc import PHC, PHCState, Solution
+from phc_snn.process import Process
+from phc_snn.scan import affine_scan
+from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
+from phc_snn.surrogate import FastSigmoid
+from phc_snn.synapses import (
+    Delay,
+    DelayState,
+    HierarchicalConnectome,
+    Topology,
+    TsodyksMarkram,
+    TsodyksMarkramState,
+)
+
+__version__ = version("phc-snn")
+
+__all__ = [
+    "ALIF",
+    "LIF",
+    "PHC",
+    "PHCSSM",
+    "ALIFState",
+    "Delay",
+    "DelayState",
+    "Exact",
+    "FastSigmoid",
+    "HierarchicalConnectome",
+    "Jacobi",
+    "LIFState",
+    "Neuron",
+    "PHCSSMOutput",
+    "PHCSSMState",
+    "PHCState",
+    "Process",
+    "Sequential",
+    "Solution",
+    "Solver",
+    "Topology",
+    "TsodyksMarkram",
+    "TsodyksMarkramState",
+    "affine_scan",
+    "detach",
+    "reset",
+]

@@ -1,0 +1,85 @@
+"""The checks at the door: what came, what was expected, and the mend."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_input(
+    name: str, x: Any, dims: Sequence[str], features: int, state_batch: int | None = None
+) -> None:
+    """Refuse input that is not a floating-point tensor of dimensions ``dims``, N last.
+
+    ``state_batch`` is the batch size of a carried state: it tells batch-first input from time-first.
+    """
+    expected = f"({', '.join(dims)}) with N = {features}"
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: got {type(x).__name__}, expected a torch.Tensor {expected}")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name}: got {x.dtype}, expected a floating-point tensor; convert it with {name}.float()"
+        )
+    shape = tuple(x.shape)
+    if x.dim() != len(dims):
+        hint = ""
+        if len(dims) == 3 and x.dim() == 2:
+            hint = "; for one sample add the batch dimension with unsqueeze(1)"
+        elif len(dims) == 2 and x.dim() == 3:
+            hint = "; for a whole sequence call scan (a neuron or synapse) or forward (a network)"
+        raise ValueError(f"{name}: got shape {shape}, expected {expected}{hint}")
+    if shape[-1] != features:
+        hint = ""
+        if len(dims) == 3 and shape[1] == features:
+            hint = (
+                f"; if it is (batch, channels, time), bring time to the front: {name}.permute(2, 0, 1)"
+            )
+        elif len(dims) == 3 and shape[0] == features:
+            hint = f"; if it is (channels, batch, time), use {name}.permute(2, 1, 0)"
+        raise ValueError(f"{name}: got shape {shape}, expected {expected}{hint}")
+    if state_batch is not None and shape[-2] != state_batch:
+        hint = ""
+        if len(dims) == 3 and shape[0] == state_batch:
+            hint = f"; it looks batch-first, use {name}.transpose(0, 1)"
+        raise ValueError(
+            f"{name}: batch size {shape[-2]} does not match the carried state's {state_batch}{hint}"
+        )
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Refuse NaN and Inf."""
+    if x.numel() == 0 or bool(torch.isfinite(x.detach()).all()):
+        return
+    bad = ~torch.isfinite(x.detach())
+    first = tuple(int(i) for i in bad.nonzero()[0])
+    raise ValueError(
+        f"{name}: {int(bad.sum())} of {x.numel()} values are NaN or Inf, the first at index {first}; "
+        "clean the input, or set check_finite = False on the module to let them through"
+    )
+
+
+def check_state(state: Any, resting: Any, name: str = "state") -> None:
+    """Refuse a carried state that is not shaped, typed and placed like ``resting``."""
+    if isinstance(resting, Tensor):
+        if not isinstance(state, Tensor):
+            raise TypeError(f"{name}: got {type(state).__name__}, expected a torch.Tensor")
+        if state.shape != resting.shape:
+            raise ValueError(
+                f"{name}: got shape {tuple(state.shape)}, expected {tuple(resting.shape)}"
+            )
+        if state.dtype != resting.dtype:
+            raise TypeError(
+                f"{name}: got {state.dtype}, the input is {resting.dtype}; convert one of them"
+            )
+        if state.device != resting.device:
+            raise ValueError(f"{name}: is on {state.device}, the input on {resting.device}")
+        return
+    if type(state) is not type(resting) or len(state) != len(resting):
+        raise TypeError(
+            f"{name}: got {type(state).__name__}, expected the {type(resting).__name__} that an "
+            "earlier call returned, or None to start at rest"
+        )
+    fields = getattr(resting, "_fields", range(len(resting)))
+    for field, part, rest in zip(fields, state, resting, strict=True):
+        check_state(part, rest, f"{name}.{field}" if isinstance(field, str) else f"{name}[{field}]")

@@ -1,0 +1,297 @@
+"""`PHCSSM`: encoder, recurrent network and readout for sequence classification (Chiang 2026)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from phc_snn import numerics
+from phc_snn.checks import check_finite, check_input, check_state
+from phc_snn.neurons import ALIF
+from phc_snn.neurons.alif import DriveTransform
+from phc_snn.phc import PHC, PHCState, Solution
+from phc_snn.process import Process
+from phc_snn.solvers import Solver
+from phc_snn.state import batch_size
+from phc_snn.synapses import Delay, HierarchicalConnectome, Topology, TsodyksMarkram
+from phc_snn.synapses.connectome import Dale
+from phc_snn.synapses.tsodyks_markram import Release
+
+Readout = Literal["voltage", "spike"]
+TopologyName = Literal["feedforward", "bidirectional"]
+
+
+class PHCSSMState(NamedTuple):
+    """State of a `PHCSSM`: the network's, and the readout's running sum over the steps so far."""
+
+    network: PHCState
+    total: Tensor
+    steps: Tensor
+
+
+class PHCSSMOutput(NamedTuple):
+    """What a `PHCSSM` returns.
+
+    Attributes:
+        logits: (B, C), after the last step.
+        solution: The network's `Solution`: spikes, voltage, sweeps, certificate.
+        state: To carry into the next chunk.
+    """
+
+    logits: Tensor
+    solution: Solution
+    state: PHCSSMState
+
+
+class ParameterCount(NamedTuple):
+    """Numbers of parameters: all that an optimiser sees, and those that can act.
+
+    The connectome is stored dense; weights that the topology masks are trainable in name only.
+    """
+
+    trainable: int
+    effective: int
+
+
+class Encoder(nn.Module):
+    """``LayerNorm(W_enc x + b_enc) * m_in`` (Eq. 1): the input reaches the input neurons only.
+
+    The normalisation runs over all N before the mask. Each step is encoded by itself, and its bits do
+    not depend on the batch or the sequence around it.
+    """
+
+    inputs: Tensor
+
+    def __init__(
+        self, in_features: int, topology: Topology, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        neurons = topology.features
+        bound = 1.0 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.empty(neurons, in_features))
+        self.bias = nn.Parameter(torch.empty(neurons))
+        for parameter in (self.weight, self.bias):
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        self.norm = nn.LayerNorm(neurons)
+        self.register_buffer("inputs", topology.inputs.clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D_in) -> (..., N)."""
+        projected = numerics.linear(x, self.weight.to(x.dtype)) + self.bias.to(x.dtype)
+        normed: Tensor = self.norm(projected)
+        return normed * self.inputs
+
+
+class PHCSSM(nn.Module):
+    """Sequence classifier: encoder (Eq. 1), PHC (Eqs. 2-14), readout (Eq. 18), loss (Eq. 19).
+
+    Args:
+        in_features: D_in, channels of the input.
+        num_classes: C.
+        neurons: N. Default 64.
+        topology: ``"feedforward"`` or ``"bidirectional"`` (two regions, 80 % excitatory), or a
+            `Topology` of N neurons.
+        readout: ``"voltage"`` or ``"spike"``: what is averaged over time, of the excitatory neurons
+            of the last region.
+        delay: Synaptic delay in steps, one or N. Default 1.
+        plasticity: Short-term plasticity of the synapses. Default True.
+        drive: ``alpha_drive``. Default 1.
+        refractory_lag, drive_transform: As `ALIF`.
+        release: As `TsodyksMarkram`.
+        gain, dale: As `HierarchicalConnectome`.
+        solver: Default solver; ``Jacobi(4)`` if None.
+        label_smoothing: Of the cross-entropy. Default 0.1.
+        rate_target, rate_weight: Target firing rate (spikes per neuron and step) of each region, and
+            the weight of the squared distance from it. Defaults 0.1 and 1.
+        voltage_weight: Weight of each region's mean squared voltage. Default 1e-4.
+        generator: Source of the initial weights; torch's default one if None.
+
+    Raises:
+        ValueError: No connection path from the input neurons to the readout neurons, or an argument
+            outside its range.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> model = phc.PHCSSM(in_features=6, num_classes=4, neurons=32)
+        >>> x, labels = torch.randn(100, 20, 6), torch.randint(4, (20,))  # time first
+        >>> output = model(x)
+        >>> loss = model.loss(output, labels)
+        >>> deployed = model(x, solver=phc.Sequential()).logits
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        neurons: int = 64,
+        topology: TopologyName | Topology = "bidirectional",
+        readout: Readout = "voltage",
+        delay: int | Sequence[int] = 1,
+        plasticity: bool = True,
+        drive: float = 1.0,
+        refractory_lag: Literal[0, 1] = 0,
+        drive_transform: DriveTransform = "identity",
+        release: Release = "post",
+        gain: float = 4.0,
+        dale: Dale | None = "construction",
+        solver: Solver | None = None,
+        label_smoothing: float = 0.1,
+        rate_target: float = 0.1,
+        rate_weight: float = 1.0,
+        voltage_weight: float = 1e-4,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("in_features", in_features), ("num_classes", num_classes)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+        if readout not in get_args(Readout):
+            raise ValueError(f"readout: got {readout!r}, expected one of {get_args(Readout)}")
+        topology = _topology(topology, neurons)
+        topology.require_path()
+        self.in_features, self.num_classes = in_features, num_classes
+        self.readout = readout
+        self.label_smoothing = label_smoothing
+        self.rate_target, self.rate_weight = rate_target, rate_weight
+        self.voltage_weight = voltage_weight
+        self.check_finite = True
+
+        self.encoder = Encoder(in_features, topology, generator)
+        synapses: list[Process] = [Delay(neurons, delay)]
+        if plasticity:
+            synapses.append(TsodyksMarkram(neurons, release=release))
+        neuron = ALIF(
+            neurons,
+            refractory_lag=refractory_lag,
+            drive_transform=drive_transform,
+            learn_threshold=True,
+        )
+        connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
+        self.network = PHC(neuron, synapses, connectome, drive=drive, solver=solver)
+        self.network.check_finite = False  # the door is here
+        read = int(topology.readout.sum())
+        self.norm = nn.RMSNorm(read, eps=1e-6)
+        self.decoder = nn.Linear(read, num_classes)
+        bound = 1.0 / math.sqrt(read)
+        for parameter in self.decoder.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    @property
+    def topology(self) -> Topology:
+        return self.network.connectome.topology
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> PHCSSMState:
+        """The network at rest, no step read out."""
+        return PHCSSMState(
+            self.network.initial_state(batch_size, device=device, dtype=dtype),
+            torch.zeros(batch_size, self.decoder.in_features, device=device, dtype=dtype),
+            torch.zeros(batch_size, device=device, dtype=torch.long),
+        )
+
+    def forward(
+        self, x_seq: Tensor, state: PHCSSMState | None = None, *, solver: Solver | None = None
+    ) -> PHCSSMOutput:
+        """Classify sequences, or go on with them.
+
+        Args:
+            x_seq: (T, B, D_in), time first.
+            state: State carried from the chunk before; the logits then count its steps too.
+            solver: How to close the recurrent loop; None takes the model's own.
+
+        Raises:
+            TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
+            ValueError: A wrong shape, a state of another batch size, NaN or Inf.
+        """
+        resting = self._check("x_seq", x_seq, ("T", "B", "N"), state)
+        carried = None if state is None else state.network
+        solution = self.network(self.encoder(x_seq), carried, solver=solver)
+        read = solution.voltage if self.readout == "voltage" else solution.spikes
+        before = resting if state is None else state
+        after = PHCSSMState(
+            solution.state,
+            before.total + read[..., self.topology.readout].sum(0),
+            before.steps + x_seq.shape[0],
+        )
+        return PHCSSMOutput(self.logits(after), solution, after)
+
+    def step(
+        self, x_t: Tensor, state: PHCSSMState | None = None
+    ) -> tuple[Tensor, PHCSSMState]:
+        """One sample in, ``x_t`` (B, D_in), one decision out: logits (B, C) over all steps so far.
+
+        Raises:
+            TypeError, ValueError: As `forward`.
+        """
+        resting = self._check("x_t", x_t, ("B", "N"), state)
+        before = resting if state is None else state
+        spikes, voltage, network = self.network.step(self.encoder(x_t), before.network)
+        read = voltage if self.readout == "voltage" else spikes
+        total = before.total + read[..., self.topology.readout]
+        after = PHCSSMState(network, total, before.steps + 1)
+        return self.logits(after), after
+
+    def logits(self, state: PHCSSMState) -> Tensor:
+        """``W_dec RMSNorm(mean over time) + b_dec`` (Eq. 18) from the running sum; (B, C)."""
+        mean = state.total / state.steps.clamp(min=1)[:, None]
+        decoded: Tensor = self.decoder(self.norm(mean))
+        return decoded
+
+    def loss(self, output: PHCSSMOutput, labels: Tensor) -> Tensor:
+        """Cross-entropy plus the rate and voltage terms of each region (Eq. 19); a scalar.
+
+        Args:
+            output: What `forward` returned.
+            labels: (B,) class numbers.
+        """
+        loss = nn.functional.cross_entropy(
+            output.logits, labels, label_smoothing=self.label_smoothing
+        )
+        region = self.topology.region.to(labels.device)
+        for r in range(self.topology.regions):
+            members = region == r
+            rate = output.solution.spikes[..., members].mean()
+            power = output.solution.voltage[..., members].square().mean()
+            loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
+            loss = loss + self.voltage_weight * power
+        return loss
+
+    def count_parameters(self) -> ParameterCount:
+        """Trainable parameters, and how many of them can act.
+
+        Trainable are ``D_in N + N^2 + 12 N + r + (r + 1) C``, with r neurons read out; the N^2 of the
+        connectome include those that the topology masks.
+        """
+        trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        connectome = self.network.connectome
+        masked = connectome.raw_weight.numel() - connectome.effective_weights
+        return ParameterCount(trainable, trainable - masked)
+
+    def _check(self, name: str, x: Tensor, dims: tuple[str, ...], state: Any) -> PHCSSMState:
+        check_input(name, x, dims, self.in_features, batch_size(state))
+        resting = self.initial_state(x.shape[-2], device=x.device, dtype=x.dtype)
+        if state is not None:
+            check_state(state, resting)
+        if self.check_finite:
+            check_finite(name, x)
+        return resting
+
+
+def _topology(topology: TopologyName | Topology, neurons: int) -> Topology:
+    if isinstance(topology, Topology):
+        if topology.features != neurons:
+            raise ValueError(f"topology: has {topology.features} neurons, expected neurons={neurons}")
+        return topology
+    if topology not in get_args(TopologyName):
+        raise ValueError(
+            f"topology: got {topology!r}, expected one of {get_args(TopologyName)} or a Topology"
+        )
+    return Topology.feedforward(neurons) if topology == "feedforward" else Topology.bidirectional(neurons)

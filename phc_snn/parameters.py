@@ -1,0 +1,92 @@
+"""Parameters that stay in their valid range by construction.
+
+A `Constrained` attribute of a module is read as its value (a tensor computed from an unconstrained
+parameter, so gradients flow) and assigned as its value. The parameter itself is stored as
+``raw_<name>``; whatever an optimiser does to it, the value stays in range, so nothing is ever clamped.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+import torch
+from torch import Tensor, nn
+
+from phc_snn.numerics import sigmoid
+
+Value = float | Sequence[float] | Tensor
+
+
+class Constrained:
+    """Descriptor for a parameter of shape (N,) whose values lie between ``lower`` and ``upper``.
+
+    Args:
+        lower: Smallest value.
+        upper: Largest value; None for no bound. With a bound the value is
+            ``lower + (upper - lower) sigmoid(raw)``, without one ``lower + softplus(raw)``.
+        exponential: Without an upper bound, use ``lower + exp(raw)`` instead: for time constants,
+            which spread over orders of magnitude, an optimiser's step is then a relative change.
+
+    The value ``lower`` itself can be assigned (raw = -inf): it stays there and gets no gradient.
+    """
+
+    def __init__(
+        self, lower: float = 0.0, upper: float | None = None, *, exponential: bool = False
+    ) -> None:
+        self.lower, self.upper, self.exponential = lower, upper, exponential
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.raw_name = f"raw_{name}"
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, module: None, owner: type) -> "Constrained": ...
+        @overload
+        def __get__(self, module: nn.Module, owner: type) -> Tensor: ...
+
+    def __get__(self, module: nn.Module | None, owner: type) -> "Tensor | Constrained":
+        if module is None:
+            return self
+        raw = getattr(module, self.raw_name)
+        if self.upper is not None:
+            return self.lower + (self.upper - self.lower) * sigmoid(raw)
+        grown = torch.exp(raw) if self.exponential else nn.functional.softplus(raw)
+        return self.lower + grown
+
+    def __set__(self, module: nn.Module, value: Value) -> None:
+        raw = getattr(module, self.raw_name)
+        raw_value = self._inverse(per_neuron(self.name, value, raw.shape[0]))
+        with torch.no_grad():
+            raw.copy_(raw_value)
+
+    def _inverse(self, value: Tensor) -> Tensor:
+        """Unconstrained float64 values of ``value``; raises ValueError outside the range."""
+        upper = torch.inf if self.upper is None else self.upper
+        if not bool(((value >= self.lower) & (value < upper)).all()):
+            raise ValueError(
+                f"{self.name}: got values from {value.min():g} to {value.max():g}, expected "
+                f"{self.lower:g} <= {self.name} < {upper:g}"
+            )
+        above = value - self.lower
+        if self.upper is not None:
+            return torch.logit(above / (self.upper - self.lower))
+        # For softplus, log(expm1(v)) = v + log(1 - exp(-v)) does not overflow.
+        return torch.log(above) if self.exponential else above + torch.log(-torch.expm1(-above))
+
+    def create(self, module: nn.Module, features: int, value: Value) -> None:
+        """Register the parameter on ``module`` and give it its first value."""
+        raw = nn.Parameter(torch.zeros(features))
+        module.register_parameter(self.raw_name, raw)
+        self.__set__(module, value)
+
+
+def per_neuron(name: str, value: Value, features: int) -> Tensor:
+    """``value`` as a float64 tensor of shape (N,): one number for all neurons, or one for each."""
+    tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+    if tensor.dim() > 1 or tensor.numel() not in (1, features):
+        raise ValueError(
+            f"{name}: got shape {tuple(tensor.shape)}, expected one value or one for each of "
+            f"{features} neurons"
+        )
+    return tensor.expand(features).clone()

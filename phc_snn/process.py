@@ -1,0 +1,152 @@
+"""What a `Process` is: a model that runs along time and never from one neuron to another.
+
+A process states its equations once, in `Process.dynamics`, over an abstract time axis. On `OneStep`
+the recurrence ``h = a h + b`` is one multiply-add; on `WholeSequence` it is one scan. `Process.step`
+and `Process.scan` are these two readings of the same lines, so they cannot drift apart.
+
+Legend for the whole package: T time steps, B batch, N neurons; time first, (T, B, N).
+"""
+
+import abc
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from phc_snn.checks import check_finite, check_input, check_state
+from phc_snn.scan import affine_scan
+from phc_snn.state import batch_size
+
+
+class TimeAxis(Protocol):
+    """The operations that tell one time step from a sequence of them."""
+
+    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        """``h = a h + b`` from ``initial``: all values of ``h`` on this axis, and the last one."""
+        ...
+
+    def previous(self, h: Tensor, initial: Tensor) -> Tensor:
+        """For each value of ``h`` the one before it; ``initial`` before the first."""
+        ...
+
+    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` delayed by ``delay`` (N,) steps, fed from ``queue`` (B, D, N); and the new queue."""
+        ...
+
+
+class OneStep:
+    """Time axis of a single step: values are (B, N)."""
+
+    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        h = a * initial + b
+        return h, h
+
+    def previous(self, h: Tensor, initial: Tensor) -> Tensor:
+        return initial
+
+    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
+        delayed, queue = WholeSequence("reference").shift(x[None], queue, delay)
+        return delayed[0], queue
+
+
+class WholeSequence:
+    """Time axis of a sequence: values are (T, B, N), and a recurrence is one scan."""
+
+    def __init__(self, backend: str = "auto") -> None:
+        self.backend = backend
+
+    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        h = affine_scan(a, b, initial, backend=self.backend)
+        return h, h[-1] if h.shape[0] else initial
+
+    def previous(self, h: Tensor, initial: Tensor) -> Tensor:
+        return torch.cat([initial[None], h])[:-1]
+
+    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
+        length, longest = x.shape[0], queue.shape[1]
+        if longest == 0:
+            return x, queue
+        timeline = torch.cat([queue.transpose(0, 1), x])
+        distinct = delay.unique().tolist()
+        if len(distinct) == 1:
+            delayed = timeline[longest - distinct[0] : longest - distinct[0] + length]
+        else:
+            start = (longest - delay).expand(x.shape[1:])
+            index = torch.arange(length, device=x.device)[:, None, None] + start
+            delayed = timeline.gather(0, index)
+        return delayed, timeline[length:].transpose(0, 1)
+
+
+class Process(nn.Module, abc.ABC):
+    """A model along time: N independent lanes, each a chain of affine recurrences.
+
+    A subclass gives `initial_state`, `coefficients` and `dynamics`; nothing else is needed for it to
+    run step by step, over sequences, and inside `phc_snn.PHC` with every solver.
+
+    Attributes:
+        features: N, the number of lanes.
+        check_finite: Refuse NaN and Inf in the input of `step` and `scan`. One reduction over the
+            input; set it to False where the input is known to be finite.
+    """
+
+    features: int
+    check_finite: bool
+
+    def __init__(self, features: int, **kwargs: Any) -> None:
+        if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+            raise ValueError(f"features: got {features!r}, expected a positive number of neurons")
+        super().__init__(**kwargs)
+        self.features = features
+        self.check_finite = True
+
+    @abc.abstractmethod
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Any:
+        """State at rest: a NamedTuple of tensors, batch first."""
+
+    @abc.abstractmethod
+    def coefficients(self, dtype: torch.dtype) -> Any:
+        """All that `dynamics` reads of the parameters, computed once for a sequence."""
+
+    @abc.abstractmethod
+    def dynamics(self, x: Tensor, state: Any, c: Any, time: TimeAxis) -> tuple[tuple[Any, ...], Any]:
+        """The model's equations, once: ``(outputs, state)`` on any time axis. Pure."""
+
+    def step(self, x_t: Tensor, state: Any = None) -> Any:
+        """One time step: ``x_t`` (B, N) -> the outputs, each (B, N), and the new state.
+
+        Without a state the sequence starts at rest. The given state is not changed.
+
+        Raises:
+            TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
+            ValueError: A wrong shape, a state of another batch size or device, NaN or Inf.
+        """
+        return self._run(x_t, state, OneStep())
+
+    def scan(self, x_seq: Tensor, state: Any = None, *, backend: str = "auto") -> Any:
+        """A whole sequence: ``x_seq`` (T, B, N) -> the outputs, each (T, B, N), and the final state.
+
+        Equal to `step` in a loop: in every bit with the ``"numba"`` and ``"reference"`` backends of
+        `phc_snn.affine_scan` (on a CPU the default), to rounding with ``"associative"``.
+
+        Raises:
+            TypeError, ValueError: As `step`.
+        """
+        return self._run(x_seq, state, WholeSequence(backend))
+
+    def _run(self, x: Tensor, state: Any, time: TimeAxis) -> Any:
+        one_step = isinstance(time, OneStep)
+        name, dims = ("x_t", ("B", "N")) if one_step else ("x_seq", ("T", "B", "N"))
+        check_input(name, x, dims, self.features, batch_size(state))
+        resting = self.initial_state(x.shape[-2], device=x.device, dtype=x.dtype)
+        if state is not None:
+            check_state(state, resting)
+        if self.check_finite:
+            check_finite(name, x)
+        outputs, state = self.dynamics(x, state or resting, self.coefficients(x.dtype), time)
+        return (*outputs, state)

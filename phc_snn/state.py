@@ -1,0 +1,29 @@
+"""States are nested tuples of tensors, batch first. These functions act on every tensor in one."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+S = TypeVar("S")
+
+
+def map_state(function: Callable[..., Tensor], state: S, *others: S) -> S:
+    """A state of the same kind, ``function`` applied to its tensors (and those of ``others``)."""
+    if isinstance(state, Tensor):
+        return function(state, *others)  # type: ignore[return-value]
+    parts = (map_state(function, *group) for group in zip(state, *others, strict=True))  # type: ignore[call-overload]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)  # type: ignore[return-value]
+
+
+def tensors(state: Any) -> list[Tensor]:
+    """The tensors of a state, depth first."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [tensor for part in state for tensor in tensors(part)]
+
+
+def batch_size(state: Any) -> int | None:
+    """The batch size of a state, or None if it is none."""
+    found = tensors(state) if isinstance(state, (tuple, Tensor)) else []
+    return found[0].shape[0] if found and found[0].dim() else None

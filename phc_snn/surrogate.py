@@ -1,0 +1,53 @@
+"""Spike functions: a Heaviside step forward, a surrogate derivative backward.
+
+Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is asked for. The one here is
+the default because it pickles, and keeps the dtype of its input.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _FastSigmoidSpike(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, slope: float) -> Tensor:
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        x, ctx.slope = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad_outputs[0] / (ctx.slope * x.abs() + 1.0) ** 2, None
+
+
+@dataclass(frozen=True)
+class FastSigmoid:
+    """``H(x)``, which is 1 for x > 0 and 0 otherwise, with derivative ``(slope |x| + 1)**-2``.
+
+    The derivative is that of the fast sigmoid (Zenke and Ganguli 2018); slope 4 as in Chiang 2026.
+
+    Args:
+        slope: Steepness; the half-width of the derivative is about ``0.41 / slope``. Default 4.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> phc.FastSigmoid()(torch.tensor([-1.0, 0.0, 0.5]))
+        tensor([0., 0., 1.])
+    """
+
+    slope: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not self.slope > 0:
+            raise ValueError(f"slope: got {self.slope}, expected a positive number")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        spikes: Tensor = _FastSigmoidSpike.apply(x, self.slope)
+        return spikes

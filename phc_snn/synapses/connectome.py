@@ -1,0 +1,126 @@
+"""Transmission from neuron to neuron: one masked, sign-constrained product (Chiang 2026, Eqs. 9-10)."""
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from phc_snn import numerics
+from phc_snn.synapses.topology import Topology
+
+Dale = Literal["construction", "projection"]
+
+
+class HierarchicalConnectome(nn.Module):
+    """``I_syn = W_struct out`` with ``W_struct = W_syn * M_topo`` under Dale's law.
+
+    Columns are presynaptic: excitatory columns are never negative, inhibitory ones never positive,
+    and what the topology masks is zero, the diagonal included.
+
+    Args:
+        topology: Connections, signs and regions.
+        gain: Total excitatory weight onto each neuron at the start; each weight is drawn uniformly
+            between 0 and twice its mean. Default 4.
+        inhibition: Total inhibitory weight onto each neuron, relative to ``gain``. Default 1.
+        dale: ``"construction"`` (default): the weight is the sign times the magnitude of a free
+            parameter, so every value of the parameter obeys the law; a weight that reaches zero is
+            reflected and never dead. ``"projection"``: the parameter is the weight, and `project`
+            clamps it after each update (`project_after` arranges that). None: no law, signs start
+            as the topology has them and are then free.
+        generator: Source of the initial weights; torch's default one if None.
+
+    Attributes:
+        raw_weight: The parameter (N, N), dense; masked entries play no part.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> connectome = phc.HierarchicalConnectome(phc.Topology.bidirectional(8))
+        >>> connectome(torch.zeros(5, 2, 8)).shape
+        torch.Size([5, 2, 8])
+    """
+
+    mask: Tensor
+    excitatory: Tensor
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        gain: float = 4.0,
+        inhibition: float = 1.0,
+        dale: Dale | None = "construction",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if dale is not None and dale not in get_args(Dale):
+            raise ValueError(f"dale: got {dale!r}, expected one of {get_args(Dale)} or None")
+        for name, value in (("gain", gain), ("inhibition", inhibition)):
+            if not value >= 0:
+                raise ValueError(f"{name}: got {value}, expected a number of at least 0")
+        self.topology = topology
+        self.features = topology.features
+        self.dale = dale
+        self.register_buffer("mask", topology.mask.clone())
+        self.register_buffer("excitatory", topology.excitatory.clone())
+        magnitude = torch.rand(self.mask.shape, generator=generator) * 2.0
+        for kind, total in ((self.excitatory, gain), (~self.excitatory, gain * inhibition)):
+            inputs = (self.mask & kind).sum(dim=1, keepdim=True).clamp(min=1)
+            magnitude = torch.where(kind, magnitude * total / inputs, magnitude)
+        signed = dale != "construction"
+        self.raw_weight = nn.Parameter(magnitude * self.sign if signed else magnitude)
+
+    @property
+    def sign(self) -> Tensor:
+        """(N,): +1 for excitatory, -1 for inhibitory presynaptic neurons."""
+        return torch.where(self.excitatory, 1.0, -1.0)
+
+    @property
+    def weight(self) -> Tensor:
+        """``W_struct`` (N, N), row post, column pre."""
+        raw = self.raw_weight
+        if self.dale == "construction":
+            # Not abs, whose gradient at zero is zero: there the weight would stay for ever.
+            raw = torch.where(raw >= 0, raw, -raw) * self.sign.to(raw.dtype)
+        return torch.where(self.mask, raw, raw.new_zeros(()))
+
+    @property
+    def effective_weights(self) -> int:
+        """The number of connections that the topology has."""
+        return int(self.mask.sum())
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Clamp the parameter to Dale's law; needed after each update with ``dale="projection"``."""
+        if self.dale == "projection":
+            sign = self.sign.to(self.raw_weight.dtype)
+            self.raw_weight.copy_(torch.relu(self.raw_weight * sign) * sign)
+
+    def project_after(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Have `project` run after every step of ``optimizer``; returns the hook's handle."""
+        return optimizer.register_step_post_hook(lambda *_: self.project())
+
+    def forward(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Synaptic current (..., N) of the presynaptic signal (..., N).
+
+        The bits of the result do not depend on batch, sequence length or threads
+        (`phc_snn.numerics.linear`). ``weight`` is `weight` where the caller has it at hand.
+        """
+        weight = self.weight if weight is None else weight
+        return numerics.linear(signal, weight.to(signal.dtype))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        for name in ("mask", "excitatory"):
+            saved = state_dict.get(prefix + name)
+            current = getattr(self, name)
+            if saved is not None and not torch.equal(saved.to(current.device), current):
+                args[-1].append(
+                    f"{prefix}{name}: the saved network has another topology than this one; build "
+                    "the module with the topology it was saved with"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.features}, regions={self.topology.regions}, "
+            f"connections={self.effective_weights}, dale={self.dale!r}"
+        )
