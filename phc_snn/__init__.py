@@ -5,6 +5,7 @@ The public names are all here: ``import phc_snn as phc``. Time comes first every
 
 from importlib.metadata import version
 
+from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
 from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
 from phc_snn.neurons.base import detach, reset
@@ -32,6 +33,7 @@ __all__ = [
     "ALIFState",
     "Delay",
     "DelayState",
+    "Divergence",
     "Exact",
     "FastSigmoid",
     "HierarchicalConnectome",
@@ -50,5 +52,6 @@ __all__ = [
     "TsodyksMarkramState",
     "affine_scan",
     "detach",
+    "measure_divergence",
     "reset",
 ]

@@ -12,14 +12,16 @@ def check_input(
 ) -> None:
     """Refuse input that is not a floating-point tensor of dimensions ``dims``, N last.
 
-    ``state_batch`` is the batch size of a carried state: it tells batch-first input from time-first.
+    ``state_batch`` is the batch size of a carried state: it tells batch-first input from
+    time-first.
     """
     expected = f"({', '.join(dims)}) with N = {features}"
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: got {type(x).__name__}, expected a torch.Tensor {expected}")
     if not x.is_floating_point():
         raise TypeError(
-            f"{name}: got {x.dtype}, expected a floating-point tensor; convert it with {name}.float()"
+            f"{name}: got {x.dtype}, expected a floating-point tensor; "
+            f"convert it with {name}.float()"
         )
     shape = tuple(x.shape)
     if x.dim() != len(dims):
@@ -33,7 +35,8 @@ def check_input(
         hint = ""
         if len(dims) == 3 and shape[1] == features:
             hint = (
-                f"; if it is (batch, channels, time), bring time to the front: {name}.permute(2, 0, 1)"
+                "; if it is (batch, channels, time), bring time to the front: "
+                f"{name}.permute(2, 0, 1)"
             )
         elif len(dims) == 3 and shape[0] == features:
             hint = f"; if it is (channels, batch, time), use {name}.permute(2, 1, 0)"
@@ -54,7 +57,7 @@ def check_finite(name: str, x: Tensor) -> None:
     bad = ~torch.isfinite(x.detach())
     first = tuple(int(i) for i in bad.nonzero()[0])
     raise ValueError(
-        f"{name}: {int(bad.sum())} of {x.numel()} values are NaN or Inf, the first at index {first}; "
+        f"{name}: {int(bad.sum())} of {x.numel()} values are NaN or Inf, first at index {first}; "
         "clean the input, or set check_finite = False on the module to let them through"
     )
 

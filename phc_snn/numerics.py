@@ -25,16 +25,16 @@ def softplus(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """``x @ weight.T`` whose bits do not depend on batch, chunking, thread count or summation order.
+    """``x @ weight.T`` whose bits do not depend on batch, chunking, threads or summation order.
 
     Each row of ``x`` and of ``weight`` is rounded to a grid below its largest magnitude, coarse
     enough that every product and every partial sum is exact in float64 (an error-free
     transformation, after Ozaki et al. 2012). An exact sum has no order: any matrix product, on any
     machine, gives the same result, which is rounded once to the dtype of ``x``.
 
-    The grid has ``(53 - ceil(log2 K)) // 2`` bits for K columns (24 for K = 32, one float32 mantissa).
-    float64 input takes three such grids, one below the other, and six products. The relative error
-    against the row's largest terms is about that of an ordinary product.
+    The grid has ``(53 - ceil(log2 K)) // 2`` bits for K columns (24 for K = 32, one float32
+    mantissa). float64 input takes three such grids, one below the other, and six products. The
+    relative error against the row's largest terms is about that of an ordinary product.
 
     Args:
         x: ``(..., K)`` of any real floating dtype.
@@ -76,7 +76,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _slice(rows: Tensor, bits: int, slices: int) -> list[Tensor]:
-    """Split each row into ``slices`` float64 parts, each on a grid ``bits`` below the one before."""
+    """Split each row into ``slices`` float64 parts, each on a grid ``bits`` below the last."""
     if rows.shape[-1] == 0:
         return [rows.to(torch.float64)] * slices
     rest = rows.to(torch.float64)

@@ -2,7 +2,8 @@
 
 A `Constrained` attribute of a module is read as its value (a tensor computed from an unconstrained
 parameter, so gradients flow) and assigned as its value. The parameter itself is stored as
-``raw_<name>``; whatever an optimiser does to it, the value stays in range, so nothing is ever clamped.
+``raw_<name>``; whatever an optimiser does to it, the value stays in range, so nothing is ever
+clamped.
 """
 
 from collections.abc import Sequence

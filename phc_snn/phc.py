@@ -1,4 +1,4 @@
-"""The loop: neurons, synapses and connectome joined to a recurrent network (Chiang 2026, Eqs. 11-14)."""
+"""The loop: neurons, synapses and connectome as a recurrent network (Chiang 2026, Eqs. 11-14)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,7 +107,9 @@ class PHC(nn.Module):
                 raise TypeError(f"synapses: got {type(part).__name__}, expected synaptic processes")
         sizes = {type(part).__name__: part.features for part in parts}
         if len(set(sizes.values())) != 1:
-            raise ValueError(f"neuron, synapses, connectome: got {sizes} neurons, expected one number")
+            raise ValueError(
+                f"neuron, synapses, connectome: got {sizes} neurons, expected one number"
+            )
         self.neuron = neuron
         self.synapses = nn.ModuleList(chain)
         self.connectome = connectome
@@ -185,8 +187,8 @@ class Circuit:
     """A network with its coefficients evaluated: what the solvers put together.
 
     The two halves of the loop, `fire` along time and `transmit` along the axons and across neurons,
-    work on any time axis. `receive` and `send` are `transmit` cut at the delay: what arrives in a step
-    is known before the neurons fire in it.
+    work on any time axis. `receive` and `send` are `transmit` cut at the delay: what arrives in a
+    step is known before the neurons fire in it.
     """
 
     def __init__(self, network: PHC, dtype: torch.dtype) -> None:
@@ -231,9 +233,7 @@ class Circuit:
         )
         return self.network.connectome(signal, self._weight), behind
 
-    def send(
-        self, spikes: Tensor, state: PHCState, behind: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
+    def send(self, spikes: Tensor, state: PHCState, behind: tuple[Any, ...]) -> tuple[Any, ...]:
         """The synapses' states after the step in which the neurons fired ``spikes``."""
         _, ahead = self._pass(spikes, state.synapses, 0, self._cut + 1, OneStep())
         return ahead + behind

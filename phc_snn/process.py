@@ -1,8 +1,9 @@
 """What a `Process` is: a model that runs along time and never from one neuron to another.
 
 A process states its equations once, in `Process.dynamics`, over an abstract time axis. On `OneStep`
-the recurrence ``h = a h + b`` is one multiply-add; on `WholeSequence` it is one scan. `Process.step`
-and `Process.scan` are these two readings of the same lines, so they cannot drift apart.
+the recurrence ``h = a h + b`` is one multiply-add; on `WholeSequence` it is one scan.
+`Process.step` and `Process.scan` are these two readings of the same lines, so they cannot drift
+apart.
 
 Legend for the whole package: T time steps, B batch, N neurons; time first, (T, B, N).
 """
@@ -30,7 +31,7 @@ class TimeAxis(Protocol):
         ...
 
     def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` delayed by ``delay`` (N,) steps, fed from ``queue`` (B, D, N); and the new queue."""
+        """``x`` delayed by ``delay`` (N,) steps, fed from ``queue`` (B, D, N); the new queue."""
         ...
 
 
@@ -67,7 +68,7 @@ class WholeSequence:
         if longest == 0:
             return x, queue
         timeline = torch.cat([queue.transpose(0, 1), x])
-        distinct = delay.unique().tolist()
+        distinct = torch.unique(delay).tolist()
         if len(distinct) == 1:
             delayed = timeline[longest - distinct[0] : longest - distinct[0] + length]
         else:
@@ -80,8 +81,8 @@ class WholeSequence:
 class Process(nn.Module, abc.ABC):
     """A model along time: N independent lanes, each a chain of affine recurrences.
 
-    A subclass gives `initial_state`, `coefficients` and `dynamics`; nothing else is needed for it to
-    run step by step, over sequences, and inside `phc_snn.PHC` with every solver.
+    A subclass gives `initial_state`, `coefficients` and `dynamics`; nothing else is needed for it
+    to run step by step, over sequences, and inside `phc_snn.PHC` with every solver.
 
     Attributes:
         features: N, the number of lanes.
@@ -114,7 +115,9 @@ class Process(nn.Module, abc.ABC):
         """All that `dynamics` reads of the parameters, computed once for a sequence."""
 
     @abc.abstractmethod
-    def dynamics(self, x: Tensor, state: Any, c: Any, time: TimeAxis) -> tuple[tuple[Any, ...], Any]:
+    def dynamics(
+        self, x: Tensor, state: Any, c: Any, time: TimeAxis
+    ) -> tuple[tuple[Any, ...], Any]:
         """The model's equations, once: ``(outputs, state)`` on any time axis. Pure."""
 
     def step(self, x_t: Tensor, state: Any = None) -> Any:
@@ -129,7 +132,7 @@ class Process(nn.Module, abc.ABC):
         return self._run(x_t, state, OneStep())
 
     def scan(self, x_seq: Tensor, state: Any = None, *, backend: str = "auto") -> Any:
-        """A whole sequence: ``x_seq`` (T, B, N) -> the outputs, each (T, B, N), and the final state.
+        """A whole sequence: ``x_seq`` (T, B, N) -> outputs, each (T, B, N), and the final state.
 
         Equal to `step` in a loop: in every bit with the ``"numba"`` and ``"reference"`` backends of
         `phc_snn.affine_scan` (on a CPU the default), to rounding with ``"associative"``.

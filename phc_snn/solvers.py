@@ -7,13 +7,13 @@ Sequential's, spike for spike.
 
 Why that can be proved. With a delay d >= 1 the current of a step depends only on spikes at least d
 steps earlier, so a sweep that starts from a current which is right on its first p steps gives one
-which is right on its first p + d. And where a sweep reproduces the current it was given, bit for bit,
-that current satisfies the network's equations there; by causality they have one solution.
+which is right on its first p + d. And where a sweep reproduces the current it was given, bit for
+bit, that current satisfies the network's equations there; by causality they have one solution.
 """
 
 import abc
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any, Literal, get_args
 
@@ -32,16 +32,16 @@ class Solver(abc.ABC):
 
     @abc.abstractmethod
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
-        """Solve for ``x_seq`` (T, B, N) from ``state``; ``at_rest`` says that it is the resting one."""
+        """Solve for ``x_seq`` (T, B, N) from ``state``; ``at_rest``: it is the resting one."""
 
 
 @dataclass(frozen=True)
 class Sequential(Solver):
     """One time step after the other: the recurrent network as it is deployed.
 
-    Without a synaptic delay (d = 0) a spike acts in its own step. The step is then iterated, at most
-    ``transmissions`` times (Chiang 2026, Algorithm 1); as the spike is discontinuous, it may have no
-    fixed point, which ``Solution.converged`` tells.
+    Without a synaptic delay (d = 0) a spike acts in its own step. The step is then iterated, at
+    most ``transmissions`` times (Chiang 2026, Algorithm 1); as the spike is discontinuous, it may
+    have no fixed point, which ``Solution.converged`` tells.
 
     Args:
         transmissions: Iterations inside one step, for d = 0 only. Default 4.
@@ -110,20 +110,20 @@ class Jacobi(Solver):
     """Transmissions over the whole sequence at once, each sweep driven by the spikes of the last.
 
     Every sweep restarts from the same initial state. With k sweeps the first ``k * d`` steps are
-    those of `Sequential`, always; the rest is an approximation whose change from sweep to sweep is in
-    ``Solution.residuals``.
+    those of `Sequential`, always; the rest is an approximation whose change from sweep to sweep is
+    in ``Solution.residuals``.
 
     Args:
         sweeps: k, the number of sweeps (at most, with a tolerance). Default 4.
-        tolerance: Stop a sample when its synaptic current changes by less than this, relative to its
-            norm (the Cauchy criterion, for each sample by itself). It certifies nothing: spikes can
-            still be wrong. None (default): always all the sweeps.
+        tolerance: Stop a sample when its synaptic current changes by less than this, relative to
+            its norm (the Cauchy criterion, for each sample by itself). It certifies nothing: spikes
+            can still be wrong. None (default): always all the sweeps.
         window: Solve in windows of this many steps, each from the final state of the one before;
             None (default) takes the whole sequence as one. With ``window <= sweeps * d`` the result
             is exact.
         start: The current of the first sweep. ``"driven"`` (default): drive times the input, as in
-            the later sweeps. ``"sensory"``: the input alone, as published; with a drive other than 1
-            the first sweep then solves another network, and exactness starts one sweep later.
+            the later sweeps. ``"sensory"``: the input alone, as published; with a drive other than
+            1 the first sweep then solves another network, and exactness starts one sweep later.
     """
 
     sweeps: int = 4
@@ -143,8 +143,8 @@ class Jacobi(Solver):
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
         if self.window is None or x_seq.shape[0] <= self.window:
             return self._solve_window(circuit, x_seq, state, at_rest)
-        windows = []
-        for chunk in x_seq.split(self.window):
+        windows: list[Solution] = []
+        for chunk in torch.split(x_seq, self.window):
             windows.append(self._solve_window(circuit, chunk, state, at_rest and not windows))
             state = windows[-1].state
         return _join(windows)
@@ -209,9 +209,9 @@ class Exact(Solver):
     sweeps are needed; contractive networks take a handful. What is proved is not swept again.
 
     The gradient is that of `Sequential` (backpropagation through time with the surrogate
-    derivatives): the adjoint of the loop is a linear system, triangular in time in the same way, and
-    the same sweeps run backwards solve it. Memory does not grow with the number of sweeps, forward or
-    backward.
+    derivatives): the adjoint of the loop is a linear system, triangular in time in the same way,
+    and the same sweeps run backwards solve it. Memory does not grow with the number of sweeps,
+    forward or backward.
 
     The result keeps the step's order of operations, so spikes, voltages and states equal those of
     `Sequential` in every bit on the same device.
@@ -242,8 +242,8 @@ class Exact(Solver):
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
         if circuit.delay < 1:
             raise ValueError(
-                "Exact needs a synaptic delay of at least 1 step, the network has d = 0: a spike would "
-                "act within its own step, which may then have no solution or several; put a "
+                "Exact needs a synaptic delay of at least 1 step, the network has d = 0: a spike "
+                "would act within its own step, which may then have no solution or several; put a "
                 "Delay(N, steps=1) among the synapses, or use Sequential or Jacobi"
             )
         time = WholeSequence("sequential")
@@ -353,8 +353,26 @@ class Exact(Solver):
 
         # Equal to `current` in value also where max_sweeps ended the sweeps early.
         attached = current + (image - image.detach())
-        attached.register_hook(solve_adjoint)
+        attached.register_hook(solve_adjoint)  # type: ignore[no-untyped-call]
         return attached
+
+
+def solver_to_dict(solver: Solver) -> dict[str, Any]:
+    """A solver as JSON values: its class name and its settings."""
+    return {"name": type(solver).__name__, **asdict(solver)}  # type: ignore[call-overload]
+
+
+def solver_from_dict(content: dict[str, Any]) -> Solver:
+    """The solver that `solver_to_dict` described."""
+    kinds = {kind.__name__: kind for kind in (Sequential, Jacobi, Exact)}
+    settings = dict(content)
+    name = settings.pop("name", None)
+    if name not in kinds:
+        raise ValueError(f"solver: got {name!r}, expected one of {sorted(kinds)}")
+    try:
+        return kinds[name](**settings)
+    except TypeError as error:
+        raise ValueError(f"solver: {name} does not take these settings: {error}") from error
 
 
 def _positive(name: str, value: Any) -> None:
@@ -366,7 +384,8 @@ def _positive(name: str, value: Any) -> None:
 def _relative_change(after: Tensor, before: Tensor, *, first: bool) -> Tensor:
     """(B,) norm of the change relative to the norm of ``after``, over time and neurons.
 
-    Nothing that stays nothing has converged, except in the first sweep, before which no neuron fired.
+    Nothing that stays nothing has converged, except in the first sweep, before which no neuron
+    fired.
     """
     change = torch.linalg.vector_norm(after - before, dim=(0, 2))
     size = torch.linalg.vector_norm(after, dim=(0, 2))

@@ -1,7 +1,7 @@
 """Spike functions: a Heaviside step forward, a surrogate derivative backward.
 
-Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is asked for. The one here is
-the default because it pickles, and keeps the dtype of its input.
+Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is asked for. The one here
+is the default because it pickles, and keeps the dtype of its input.
 """
 
 from dataclasses import dataclass

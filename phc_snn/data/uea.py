@@ -50,8 +50,8 @@ def load_uea(name: str = "BasicMotions", folder: Path | str | None = None) -> Ti
     """Load a set of the UEA archive.
 
     Args:
-        name: As the archive spells it. ``"BasicMotions"`` (4 activities, 6 channels of a smart watch
-            at 10 Hz, T = 100, 40 + 40 samples) comes with aeon and needs no download.
+        name: As the archive spells it. ``"BasicMotions"`` (4 activities, 6 channels of a smart
+            watch at 10 Hz, T = 100, 40 + 40 samples) comes with aeon and needs no download.
         folder: Where ``<name>/<name>_TRAIN.ts`` and ``_TEST.ts`` lie; None for aeon's own folder,
             to which aeon downloads other sets.
 
@@ -65,7 +65,9 @@ def load_uea(name: str = "BasicMotions", folder: Path | str | None = None) -> Ti
         for part in ("TRAIN", "TEST"):
             path = Path(folder) / name / f"{name}_{part}.ts"
             if not path.is_file():
-                raise FileNotFoundError(f"folder: {path} does not exist; expected the archive's file")
+                raise FileNotFoundError(
+                    f"folder: {path} does not exist; expected the archive's file"
+                )
     try:
         parts = {
             part: datasets.load_classification(
@@ -75,11 +77,11 @@ def load_uea(name: str = "BasicMotions", folder: Path | str | None = None) -> Ti
         }
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"name: {name!r} is not at hand and aeon could not get it ({error}); check the spelling, "
+            f"name: {name!r} is not at hand and aeon could not get it ({error}); check the name, "
             "or give the folder that holds its .ts files"
         ) from error
     classes = tuple(str(label) for label in np.unique(parts["train"][1]))
-    arrays = {part: _as_tensors(name, part, *loaded, classes) for part, loaded in parts.items()}
+    arrays = {part: _as_tensors(name, part, x, y, classes) for part, (x, y) in parts.items()}
     return TimeSeriesDataset(name, classes, *arrays["train"], *arrays["test"])
 
 

@@ -46,11 +46,11 @@ class ALIF(Neuron):
 
     Args:
         features: N, the number of neurons.
-        membrane_decay: ``a_exc`` per step, in [0, 0.99). Default 0.9.
+        membrane_decay: ``a_exc`` per step, in [0, 0.99). Default 0.7.
         adaptation_time: ``tau_adapt`` in steps, above 0.05; ``a_ad = exp(-1 / tau_adapt)``. Default 20.
         adaptation_strength: ``beta``, at least 0. Default 1.
         suppression_decay: ``a_inh`` per step, in [0, 0.99). Default 0.5.
-        suppression_strength: ``w_reset``, at least 0. Default 0.5.
+        suppression_strength: ``w_reset``, at least 0. Default 0.2.
         refractory_lag: 0, as published: a crossing suppresses in its own step, so one by less than
             ``w_reset`` never fires. 1: the suppression acts from the next step.
         drive_transform: ``f``. ``"identity"`` (default) lets currents be signed, as inhibition needs;
@@ -80,11 +80,11 @@ class ALIF(Neuron):
         self,
         features: int,
         *,
-        membrane_decay: Value = 0.9,
+        membrane_decay: Value = 0.7,
         adaptation_time: Value = 20.0,
         adaptation_strength: Value = 1.0,
         suppression_decay: Value = 0.5,
-        suppression_strength: Value = 0.5,
+        suppression_strength: Value = 0.2,
         refractory_lag: Literal[0, 1] = 0,
         drive_transform: DriveTransform = "identity",
         **neuron_options: Any,

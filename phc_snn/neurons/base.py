@@ -13,7 +13,7 @@ from phc_snn.state import map_state
 from phc_snn.surrogate import FastSigmoid
 
 
-class Neuron(Process, SpikingNeuron):
+class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
     """Base of all neuron models: ``step`` and ``scan`` return ``(spikes, voltage, state)``.
 
     The outputs of `dynamics` are the spikes (0 or 1) and the voltage that is compared with the
@@ -104,7 +104,7 @@ class Neuron(Process, SpikingNeuron):
         states = self.initial_state(0, device=self.threshold.device, dtype=self.threshold.dtype)
         return states[0] if len(states) == 1 else tuple(states)
 
-    def detach_hidden(self) -> None:  # type: ignore[override]
+    def detach_hidden(self) -> None:
         """Cut the hidden state from the graph that computed it."""
         if self._hidden is not None:
             self._hidden = map_state(torch.Tensor.detach, self._hidden)

@@ -15,8 +15,8 @@ class Backend(Protocol):
     """What a backend module provides. A new backend is one file and one line in `BACKENDS`.
 
     ``scan(a, b, h0, reverse)`` gets tensors of one dtype: ``b`` (T, ...), ``a`` (T or 1, ...) that
-    broadcasts to it and ``h0`` (...) of exactly ``b.shape[1:]``; with ``reverse`` time runs from the
-    last step to the first. ``ADJOINT`` names the backend that solves its backward pass.
+    broadcasts to it and ``h0`` (...) of exactly ``b.shape[1:]``; with ``reverse`` time runs from
+    the last step to the first. ``ADJOINT`` names the backend that solves its backward pass.
     """
 
     SEQUENTIAL: bool
@@ -54,7 +54,7 @@ def _choose(request: str, b: Tensor) -> str:
 
 
 class _AffineScan(torch.autograd.Function):
-    """``h[t] = a[t] h[t-1] + b[t]`` and its transposed system ``l[t] = g[t] + conj(a[t+1]) l[t+1]``."""
+    """``h[t] = a[t] h[t-1] + b[t]``; transposed, ``l[t] = conj(a[t+1]) l[t+1] + g[t]``."""
 
     @staticmethod
     def forward(a: Tensor, b: Tensor, h0: Tensor, backend: str, reverse: bool) -> Tensor:
@@ -101,15 +101,15 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
         b: Input, time first: ``(T, ...)``, any trailing shape. Real or complex; float32 and float64
             are computed as they are, bfloat16 and float16 in float32 and rounded once at the end.
         h0: State before the first step, broadcasts to ``b.shape[1:]``; zeros by default.
-        backend: ``"auto"`` takes the fastest for the device. ``"sequential"`` takes the fastest whose
-            bits are those of a step-by-step loop. Or by name: ``"reference"`` (a readable loop),
-            ``"numba"`` (that loop compiled for the CPU, same bits), ``"associative"`` (parallel over
-            time, any device, equal to rounding), ``"log"`` (the log-domain scan of Chiang 2026,
-            Eq. 2: positive real input only).
+        backend: ``"auto"`` takes the fastest for the device. ``"sequential"`` takes the fastest
+            whose bits are those of a step-by-step loop. Or by name: ``"reference"`` (a readable
+            loop), ``"numba"`` (that loop compiled for the CPU, same bits), ``"associative"``
+            (parallel over time, any device, equal to rounding), ``"log"`` (the log-domain scan of
+            Chiang 2026, Eq. 2: positive real input only).
 
     Returns:
-        ``h`` of shape ``(T, ...)``, of the dtype that ``a``, ``b`` and ``h0`` promote to. T = 0 gives
-        an empty result. Differentiable in ``a``, ``b`` and ``h0``, any number of times.
+        ``h`` of shape ``(T, ...)``, of the dtype that ``a``, ``b`` and ``h0`` promote to. T = 0
+        gives an empty result. Differentiable in ``a``, ``b`` and ``h0``, any number of times.
 
     Raises:
         TypeError: Integer input.

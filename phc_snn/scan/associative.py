@@ -1,9 +1,10 @@
 """Parallel over time in plain torch operations: odd-even reduction of affine maps.
 
-Two neighbouring steps compose to one, ``(a2, b2) o (a1, b1) = (a2 a1, a2 b1 + b2)``. Composing pairs
-halves the sequence; the scan of the halved sequence is every second element of the answer, and the
-others are one multiply-add away. Depth 2 log2 T, work about 3 T (Ladner and Fischer 1980; Blelloch
-1990). It sums in another order than a loop, so it agrees with `reference` to rounding, not in bits.
+Two neighbouring steps compose to one, ``(a2, b2) o (a1, b1) = (a2 a1, a2 b1 + b2)``. Composing
+pairs halves the sequence; the scan of the halved sequence is every second element of the answer,
+and the others are one multiply-add away. Depth 2 log2 T, work about 3 T (Ladner and Fischer 1980;
+Blelloch 1990). It sums in another order than a loop, so it agrees with `reference` to rounding, not
+in bits.
 """
 
 import torch
@@ -37,9 +38,7 @@ def _from_zero(a: Tensor, b: Tensor) -> Tensor:
     pairs = length // 2
     a_late = a if constant else a[1 : 2 * pairs : 2]
     a_early = a if constant else a[0 : 2 * pairs : 2]
-    odd = _from_zero(
-        _flush(a_late * a_early), a_late * b[0 : 2 * pairs : 2] + b[1 : 2 * pairs : 2]
-    )
+    odd = _from_zero(_flush(a_late * a_early), a_late * b[0 : 2 * pairs : 2] + b[1 : 2 * pairs : 2])
     out = torch.empty_like(b)
     out[0] = b[0]
     out[1::2] = odd

@@ -1,8 +1,9 @@
 """The loop over time, compiled for the CPU by numba: the step's operations in the step's order.
 
 Same bits as `reference`, without its cost per step: one pass over memory, the inner loop over lanes
-(batch times neurons) vectorises. Compilation takes about a second per data type and is cached on disk.
-numba does not contract ``a * h + b`` into a fused multiply-add unless asked, and it is not asked.
+(batch times neurons) vectorises. Compilation takes about a second per data type and is cached on
+disk. numba does not contract ``a * h + b`` into a fused multiply-add unless asked, and it is not
+asked.
 """
 
 from typing import Any
@@ -26,7 +27,7 @@ def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
     return None
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _scan_lanes(a: Any, b: Any, h0: Any, out: Any, reverse: bool) -> None:
     length, lanes = b.shape
     constant = a.shape[0] == 1

@@ -1,8 +1,9 @@
 """The log-domain scan of the paper (Chiang 2026, Eq. 2): positive input only.
 
-``h[t] = exp(A[t] + logcumsumexp(log b - A)[t])`` with ``A = cumsum(log a)``. It is parallel over time
-by two cumulative sums, but signed currents have no logarithm, and ``A`` grows with T, so its float32
-relative error reaches about 1e-3 at T = 17,984. It is here for comparison, never chosen by ``"auto"``.
+``h[t] = exp(A[t] + logcumsumexp(log b - A)[t])`` with ``A = cumsum(log a)``. It is parallel over
+time by two cumulative sums, but signed currents have no logarithm, and ``A`` grows with T, so its
+float32 relative error reaches about 1e-3 at T = 17,984. It is here for comparison, never chosen by
+``"auto"``.
 """
 
 import torch

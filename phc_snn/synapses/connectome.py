@@ -20,8 +20,10 @@ class HierarchicalConnectome(nn.Module):
     Args:
         topology: Connections, signs and regions.
         gain: Total excitatory weight onto each neuron at the start; each weight is drawn uniformly
-            between 0 and twice its mean. Default 4.
-        inhibition: Total inhibitory weight onto each neuron, relative to ``gain``. Default 1.
+            from half to one and a half times its mean. Default 8.
+        recurrence: Total weight from excitatory onto excitatory neurons of the same or a later region,
+            relative to ``gain``: the loops that excite themselves. Default 0.1.
+        inhibition: Total inhibitory weight onto each neuron, relative to ``gain``. Default 0.25.
         dale: ``"construction"`` (default): the weight is the sign times the magnitude of a free
             parameter, so every value of the parameter obeys the law; a weight that reaches zero is
             reflected and never dead. ``"projection"``: the parameter is the weight, and `project`
@@ -46,26 +48,30 @@ class HierarchicalConnectome(nn.Module):
         self,
         topology: Topology,
         *,
-        gain: float = 4.0,
-        inhibition: float = 1.0,
+        gain: float = 8.0,
+        recurrence: float = 0.1,
+        inhibition: float = 0.25,
         dale: Dale | None = "construction",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if dale is not None and dale not in get_args(Dale):
             raise ValueError(f"dale: got {dale!r}, expected one of {get_args(Dale)} or None")
-        for name, value in (("gain", gain), ("inhibition", inhibition)):
-            if not value >= 0:
-                raise ValueError(f"{name}: got {value}, expected a number of at least 0")
+        for name, value in (
+            ("gain", gain),
+            ("recurrence", recurrence),
+            ("inhibition", inhibition),
+        ):
+            if not 0 <= value < torch.inf:
+                raise ValueError(f"{name}: got {value}, expected a finite number of at least 0")
         self.topology = topology
         self.features = topology.features
         self.dale = dale
         self.register_buffer("mask", topology.mask.clone())
         self.register_buffer("excitatory", topology.excitatory.clone())
-        magnitude = torch.rand(self.mask.shape, generator=generator) * 2.0
-        for kind, total in ((self.excitatory, gain), (~self.excitatory, gain * inhibition)):
-            inputs = (self.mask & kind).sum(dim=1, keepdim=True).clamp(min=1)
-            magnitude = torch.where(kind, magnitude * total / inputs, magnitude)
+        magnitude = _initial_magnitude(
+            topology, gain, gain * recurrence, gain * inhibition, generator
+        )
         signed = dale != "construction"
         self.raw_weight = nn.Parameter(magnitude * self.sign if signed else magnitude)
 
@@ -77,7 +83,7 @@ class HierarchicalConnectome(nn.Module):
     @property
     def weight(self) -> Tensor:
         """``W_struct`` (N, N), row post, column pre."""
-        raw = self.raw_weight
+        raw: Tensor = self.raw_weight
         if self.dale == "construction":
             # Not abs, whose gradient at zero is zero: there the weight would stay for ever.
             raw = torch.where(raw >= 0, raw, -raw) * self.sign.to(raw.dtype)
@@ -124,3 +130,32 @@ class HierarchicalConnectome(nn.Module):
             f"{self.features}, regions={self.topology.regions}, "
             f"connections={self.effective_weights}, dale={self.dale!r}"
         )
+
+
+def _initial_magnitude(
+    topology: Topology,
+    gain: float,
+    recurrent: float,
+    inhibitory: float,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """(N, N) uniform magnitudes whose expected sums over each kind of input are the given totals.
+
+    Excitation is strong forward and onto inhibitory neurons, and weak in its loops: so activity
+    reaches every region, and a loop does not run away with it.
+    """
+    pre, post = topology.excitatory[None, :], topology.excitatory[:, None]
+    forward = topology.region[None, :] < topology.region[:, None]
+    loops = pre & post & ~forward
+    magnitude = torch.rand(topology.mask.shape, generator=generator) + 0.5
+    scale = torch.zeros_like(magnitude)
+    # Excitatory neurons get forward excitation and loops on top of each other, each with its total.
+    for kind, total in (
+        (pre & ~loops, gain),
+        (loops, recurrent),
+        (~pre.expand_as(loops), inhibitory),
+    ):
+        present = topology.mask & kind
+        count = present.sum(dim=1, keepdim=True).clamp(min=1)
+        scale = torch.where(present, total / count, scale)
+    return magnitude * scale

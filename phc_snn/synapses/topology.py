@@ -52,7 +52,7 @@ class Topology:
                 f"mask: has {loops} self-connections, expected none; clear its diagonal with "
                 "mask.fill_diagonal_(False)"
             )
-        present = self.region.unique().tolist()
+        present = torch.unique(self.region).tolist()
         if present != list(range(len(present))):
             raise ValueError(f"region: got regions {present}, expected 0, 1, ... without a gap")
         for r in present:
@@ -163,6 +163,27 @@ class Topology:
         present = coordinates.data != 0
         pre, post = coordinates.col[present].tolist(), coordinates.row[present].tolist()
         return cls.from_edges(zip(pre, post, strict=True), excitatory, region)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Topology":
+        """From what `to_dict` returned."""
+        try:
+            edges, excitatory, region = (content[n] for n in ("edges", "excitatory", "region"))
+            pairs = [(int(pre), int(post)) for pre, post in edges]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"content: not a topology written by to_dict ({error!r})") from error
+        return cls.from_edges(
+            pairs, torch.tensor(excitatory, dtype=torch.bool), torch.tensor(region)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The topology as JSON values: (pre, post) pairs, signs and regions."""
+        post, pre = self.mask.nonzero(as_tuple=True)
+        return {
+            "edges": torch.stack([pre, post], dim=1).tolist(),
+            "excitatory": self.excitatory.long().tolist(),
+            "region": self.region.tolist(),
+        }
 
     def thin_by_distance(
         self, positions: Tensor, length: float, *, generator: torch.Generator | None = None

@@ -39,7 +39,7 @@ class TsodyksMarkram(Process):
     Args:
         features: N, the number of presynaptic neurons.
         increment: ``U``, utilisation at a first spike, in [0, 1). Default 0.5.
-        facilitation_time: ``tau_f`` in steps, above 0.05. Default 20.
+        facilitation_time: ``tau_f`` in steps, above 0.05. Default 10.
         depression_time: ``tau_d`` in steps, above 0.05. Default 20.
         release: ``"post"`` (published): R after this spike's own depression. ``"pre"``: R before it,
             as Tsodyks and Markram have it.
@@ -62,7 +62,7 @@ class TsodyksMarkram(Process):
         features: int,
         *,
         increment: Value = 0.5,
-        facilitation_time: Value = 20.0,
+        facilitation_time: Value = 10.0,
         depression_time: Value = 20.0,
         release: Release = "post",
     ) -> None:

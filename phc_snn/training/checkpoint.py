@@ -1,0 +1,79 @@
+"""A trained model as two files: ``model.safetensors`` and ``model.json`` (how to build it)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phc_snn.extras import require
+from phc_snn.models import PHCSSM
+from phc_snn.training.files import write_atomically, write_json
+
+FORMAT = 1
+"""Version of the checkpoint's layout; another one is refused."""
+
+
+def save_model(model: PHCSSM, folder: Path, **extra: Any) -> None:
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``, each atomically.
+
+    Args:
+        model: The model; weights are written from any device.
+        folder: Made if it is missing.
+        extra: JSON values to keep beside the model's own config (data set, classes, scaling).
+    """
+    safetensors = require("safetensors.torch", extra="train")
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    write_atomically(
+        folder / "model.safetensors", lambda path: safetensors.save_file(tensors, str(path))
+    )
+    write_json(folder / "model.json", {"format": FORMAT, "model": model.config(), **extra})
+
+
+def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM:
+    """Read a model back; its behaviour is that of the saved one, in every bit.
+
+    Args:
+        folder: A run's folder, or one of the two files in it.
+        device: Where to put the model.
+
+    Raises:
+        FileNotFoundError: One of the two files is missing.
+        ValueError: A file that is not such a checkpoint, is damaged, or is of another version.
+    """
+    safetensors = require("safetensors.torch", extra="train")
+    folder = Path(folder)
+    if folder.suffix in (".safetensors", ".json"):
+        folder = folder.parent
+    for name in ("model.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"folder: {folder / name} does not exist; expected a run's folder"
+            )
+    config = _read_config(folder / "model.json")
+    model = PHCSSM.from_config(config["model"])
+    try:
+        tensors = safetensors.load_file(str(folder / "model.safetensors"), device="cpu")
+        dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
+        model.to(dtypes.pop() if len(dtypes) == 1 else torch.get_default_dtype())
+        model.load_state_dict(tensors)
+    except Exception as error:
+        raise ValueError(
+            f"folder: {folder / 'model.safetensors'} is damaged or does not fit model.json: {error}"
+        ) from error
+    return model.to(device)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"folder: {path} is not JSON: {error}") from error
+    if not isinstance(config, dict) or "model" not in config or "format" not in config:
+        raise ValueError(f"folder: {path} is not a phc_snn checkpoint")
+    if config["format"] != FORMAT:
+        raise ValueError(
+            f"folder: {path} has format {config['format']!r}, this version reads {FORMAT}; load it "
+            "with the version of phc_snn that wrote it"
+        )
+    return config

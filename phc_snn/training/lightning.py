@@ -1,0 +1,182 @@
+"""A `PHCSSM` as a Lightning module, and the loop that trains it."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from phc_snn.extras import require
+from phc_snn.models import PHCSSM
+
+lightning: Any = require("lightning.pytorch", extra="train")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        epochs: Epochs that were finished.
+        losses: Mean training loss of each.
+        interrupted: Stopped by Ctrl-C; the model holds the weights of the last step.
+    """
+
+    epochs: int
+    losses: list[float]
+    interrupted: bool
+
+
+class Classifier(lightning.LightningModule):  # type: ignore[misc]
+    """Adam on `PHCSSM.loss`, the learning rate falling to zero as a cosine over the training.
+
+    Batches are ((B, T, channels), labels).
+    """
+
+    def __init__(self, model: PHCSSM, learning_rate: float, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.losses: list[float] = []
+        self._epoch: list[Tensor] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        x, labels = batch
+        output = self.model(x.transpose(0, 1))
+        loss = self.model.loss(output, labels)
+        accuracy = (output.logits.argmax(-1) == labels).float().mean()
+        self.log("loss", loss, on_step=False, on_epoch=True)
+        self.log("accuracy", accuracy, on_step=False, on_epoch=True)
+        self._epoch.append(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.losses.append(float(torch.stack(self._epoch).mean()))
+        self._epoch.clear()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        self.model.network.connectome.project_after(optimizer)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def fit(
+    model: PHCSSM,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    device: str = "cpu",
+    seed: int = 0,
+) -> TrainingResult:
+    """Train in place, with a progress bar. Ctrl-C stops after the step under way.
+
+    Args:
+        model: Trained in place; moved back to the CPU at the end.
+        x: (samples, T, channels).
+        labels: (samples,).
+        epochs, batch_size, learning_rate: Of the training; see `Classifier`.
+        device: As Lightning's ``accelerator``: ``"cpu"``, ``"cuda"``, ``"auto"``.
+        seed: Of the order of the samples.
+    """
+    loader = DataLoader(
+        TensorDataset(x, labels),
+        batch_size=batch_size,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    module = Classifier(model, learning_rate, steps=epochs * len(loader))
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            accelerator=device,
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            callbacks=[EpochBar(epochs)],
+        )
+    with _stop_on_interrupt(trainer) as interrupted, _quiet():
+        trainer.fit(module, loader)
+    model.cpu()
+    return TrainingResult(len(module.losses), module.losses, bool(interrupted))
+
+
+class EpochBar(lightning.Callback):  # type: ignore[misc]
+    """One rich progress bar over all epochs, with loss and training accuracy.
+
+    Lightning's own bars start anew in each epoch, which here takes a tenth of a second.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        progress = require("rich.progress", extra="cli")
+        self.bar = progress.Progress(
+            progress.TextColumn("Training"),
+            progress.BarColumn(),
+            progress.TextColumn("epoch {task.completed}/{task.total}"),
+            progress.TextColumn("loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"),
+            progress.TimeRemainingColumn(),
+        )
+        self.task = self.bar.add_task("", total=epochs, loss="-", accuracy="-")
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.bar.start()
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        metrics = {
+            name: f"{float(trainer.callback_metrics[name]):.3f}" for name in ("loss", "accuracy")
+        }
+        self.bar.update(self.task, advance=1, **metrics)
+
+    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+        self.bar.stop()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice, and the warnings of its own internals, off the user's screen."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _stop_on_interrupt(trainer: Any) -> Iterator[list[int]]:
+    """Let a first Ctrl-C end the training after its step; a second one acts as usual.
+
+    Lightning itself answers Ctrl-C with sys.exit, and the trained weights would be lost.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        trainer.should_stop = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, previous)
