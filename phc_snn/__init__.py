@@ -3,8 +3,6 @@
 The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
 """
 
-from importlib.metadata import version
-
 from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
 from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
@@ -23,7 +21,7 @@ from phc_snn.synapses import (
     TsodyksMarkramState,
 )
 
-__version__ = version("phc-snn")
+__version__ = "0.1.0"
 
 __all__ = [
     "ALIF",

@@ -57,7 +57,7 @@ def compare(
         Path | None, typer.Option(help="Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Initial weights and sample order.")] = 0,
-    neurons: Annotated[int, typer.Option(min=4, help="Neurons in the network.")] = 32,
+    neurons: Annotated[int, typer.Option(min=1, help="Neurons in the network.")] = 32,
     topology: Annotated[
         TopologyChoice, typer.Option(help="Connections between the two regions.")
     ] = TopologyChoice.bidirectional,

@@ -100,13 +100,15 @@ class PHCSSM(nn.Module):
         delay: Synaptic delay in steps, one or N. Default 1.
         plasticity: Short-term plasticity of the synapses. Default True.
         drive: ``alpha_drive``. Default 1.
-        refractory_lag, drive_transform: As `ALIF`.
+        refractory_lag: As `ALIF`.
+        drive_transform: As `ALIF`.
         release: As `TsodyksMarkram`.
-        gain, dale: As `HierarchicalConnectome`.
+        gain: As `HierarchicalConnectome`.
+        dale: As `HierarchicalConnectome`.
         solver: Default solver; ``Jacobi(4)`` if None.
         label_smoothing: Of the cross-entropy. Default 0.1.
-        rate_target, rate_weight: Target firing rate (spikes per neuron and step) of each region,
-            and the weight of the squared distance from it. Defaults 0.1 and 1.
+        rate_target: Target firing rate of each region, spikes per neuron and step. Default 0.1.
+        rate_weight: Weight of each region's squared distance from the target rate. Default 1.
         voltage_weight: Weight of each region's mean squared voltage. Default 1e-3.
         generator: Source of the initial weights; torch's default one if None.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from phc_snn.checks import check_finite, check_input, check_state
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis
-from phc_snn.state import batch_size
+from phc_snn.state import batch_size, tensors
 from phc_snn.synapses.connectome import HierarchicalConnectome
 from phc_snn.synapses.delay import Delay
 
@@ -237,6 +237,11 @@ class Circuit:
         """The synapses' states after the step in which the neurons fired ``spikes``."""
         _, ahead = self._pass(spikes, state.synapses, 0, self._cut + 1, OneStep())
         return ahead + behind
+
+    def requires_grad(self, driven: Tensor, state: PHCState) -> bool:
+        """Whether a result depends on anything that wants a gradient."""
+        sources = [driven, *tensors(state), *self.network.parameters()]
+        return any(source.requires_grad for source in sources)
 
     def _pass(
         self, signal: Tensor, states: tuple[Any, ...], start: int, stop: int, time: TimeAxis

@@ -63,11 +63,11 @@ def _raster(axes: Any, parallel: Comparison, sequential: Comparison, sample: int
     axes.set(
         xlabel="time step",
         ylabel="neuron",
-        title=f"Spikes of test sample {sample}, parallel and sequential",
         xlim=(-1, len(a)),
         ylim=(-1, a.shape[1]),
     )
-    axes.legend(loc="upper right", ncols=3, framealpha=0.9)
+    axes.set_title(f"Spikes of test sample {sample}", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False)
 
 
 def _traces(

@@ -250,7 +250,7 @@ class Exact(Solver):
         driven = circuit.drive * x_seq
         with torch.no_grad():
             current, sweeps, certified, residuals = self._sweep(circuit, driven, state, time)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and circuit.requires_grad(driven, state):
             current = self._with_gradient(circuit, current, driven, state, time)
         spikes, voltage, neuron = circuit.fire(current, state, time)
         _, synapses = circuit.transmit(spikes, state, time)

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -18,6 +18,9 @@ from phc_snn.models import PHCSSM, TopologyName
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 from phc_snn.training.checkpoint import save_model
 from phc_snn.training.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from phc_snn.training.lightning import TrainingResult
 
 SolverName = Literal["jacobi", "exact", "sequential"]
 
@@ -111,37 +114,15 @@ def compare(config: CompareConfig) -> CompareResult:
         FileNotFoundError: The data set is not at hand.
         ValueError: A setting outside its range.
     """
-    from phc_snn.training.lightning import fit
-
-    solver = config.make_solver()
     dataset = load_uea(config.data, config.data_dir).standardized()
-    model = PHCSSM(
-        dataset.channels,
-        len(dataset.classes),
-        neurons=config.neurons,
-        topology=config.topology,
-        delay=config.delay,
-        solver=solver,
-        generator=torch.Generator().manual_seed(config.seed),
-    )
     folder = config.out or _new_folder(config.data)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    training = fit(
-        model,
-        dataset.train_x,
-        dataset.train_y,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        device=config.device,
-        seed=config.seed,
-    )
+    model, training = train(config, dataset)
     train_seconds = time.perf_counter() - began
     save_model(model, folder, data=config.data, classes=dataset.classes)
     write_text(folder / "command.txt", config.command() + "\n")
-    model.eval()
-    divergence, accuracy, sweeps, differences = evaluate(model, dataset, solver)
+    divergence, accuracy, sweeps, differences = evaluate(model, dataset, config.make_solver())
     result = CompareResult(
         folder,
         model,
@@ -164,6 +145,32 @@ def compare(config: CompareConfig) -> CompareResult:
     plots.save(figure, folder / "comparison.png")
     write_json(folder / "report.json", report(config, result, training.losses))
     return result
+
+
+def train(config: CompareConfig, dataset: TimeSeriesDataset) -> "tuple[PHCSSM, TrainingResult]":
+    """A `PHCSSM` trained on the training part of ``dataset``, and how the training ended."""
+    from phc_snn.training.lightning import fit
+
+    model = PHCSSM(
+        dataset.channels,
+        len(dataset.classes),
+        neurons=config.neurons,
+        topology=config.topology,
+        delay=config.delay,
+        solver=config.make_solver(),
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+    result = fit(
+        model,
+        dataset.train_x,
+        dataset.train_y,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        device=config.device,
+        seed=config.seed,
+    )
+    return model.eval(), result
 
 
 def evaluate(
