@@ -83,7 +83,7 @@ def _slice(rows: Tensor, bits: int, slices: int) -> list[Tensor]:
     largest = torch.linalg.vector_norm(rows, math.inf, dim=-1, keepdim=True).to(torch.float64)
     mantissa, _ = torch.frexp(largest)
     # mantissa * 2**e = largest, so the quotient is exactly 2**e: the power of two above the row.
-    top = torch.where(largest > 0, largest / mantissa, 1.0).clamp(min=2.0**-400)
+    top = torch.where(largest > 0, largest / mantissa, 1.0).clamp(2.0**-400, 2.0**900)
     parts = []
     for i in range(1, slices + 1):
         # Adding and subtracting 1.5 * 2**52 units rounds to whole units.
