@@ -7,6 +7,12 @@ import torch
 from torch import Tensor
 
 
+def check_features(features: Any) -> None:
+    """Refuse a number of neurons that is not a positive integer."""
+    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+        raise ValueError(f"features: got {features!r}, expected a positive number of neurons")
+
+
 def check_input(
     name: str, x: Any, dims: Sequence[str], features: int, state_batch: int | None = None
 ) -> None:

@@ -70,6 +70,7 @@ def compare(
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a training step.")] = 20,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Of Adam, at the start.")] = 2e-2,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or auto.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [default: runs/<data>-<time>].")
     ] = None,
@@ -95,6 +96,7 @@ def compare(
         batch_size=batch_size,
         learning_rate=learning_rate,
         device=device,
+        threads=threads,
         out=out,
     )
     _print_result(run(config))
@@ -102,13 +104,15 @@ def compare(
 
 def _print_result(result: "CompareResult") -> None:
     console.print(_table(result))
-    if result.interrupted:
-        console.print(f"[yellow]Training stopped by Ctrl-C after {result.epochs} epochs.[/yellow]")
+    if result.training.interrupted:
+        console.print(
+            f"[yellow]Training stopped by Ctrl-C after {result.training.epochs} epochs.[/yellow]"
+        )
     exact = result.divergence.solvers["exact"].solution
     count = result.model.count_parameters()
     console.print(
         f"Trained {count.trainable:,} parameters ({count.effective:,} of them can act) in "
-        f"{result.train_seconds:.0f} s, {result.epochs} epochs."
+        f"{result.training.seconds:.0f} s, {result.training.epochs} epochs."
     )
     console.print(
         f"Sweeps until parallel = sequential is proved: median "
@@ -121,13 +125,13 @@ def _print_result(result: "CompareResult") -> None:
 
 def _table(result: "CompareResult") -> Table:
     table = Table(title="One network, three ways to run it (test set)")
-    for column in ("mode", "accuracy", "differing spikes", "first at", "sweeps", "time"):
-        table.add_column(column, justify="left" if column == "mode" else "right")
+    for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "ms"):
+        table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)
     comparisons = result.divergence
     for name, label, mode in (
-        ("sequential", "sequential, as deployed", comparisons.reference),
-        ("parallel", "parallel, as trained", comparisons.solvers["parallel"]),
-        ("exact", "parallel, proved exact", comparisons.solvers["exact"]),
+        ("sequential", "sequential (deployed)", comparisons.reference),
+        ("parallel", "parallel (as trained)", comparisons.solvers["parallel"]),
+        ("exact", "parallel (exact)", comparisons.solvers["exact"]),
     ):
         table.add_row(label, f"{result.accuracy[name]:.3f}", *_cells(mode))
     return table
@@ -141,5 +145,5 @@ def _cells(mode: "Comparison") -> tuple[Any, ...]:
         f"{mode.differing_spikes:,}{share}",
         "-" if first is None else f"step {first}",
         str(most) if fewest == most else f"{fewest} to {most}",
-        f"{1000 * mode.seconds:.0f} ms",
+        f"{1000 * mode.seconds:.0f}",
     )

@@ -82,7 +82,9 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D_in) -> (..., N)."""
         projected = numerics.linear(x, self.weight.to(x.dtype)) + self.bias.to(x.dtype)
-        normed: Tensor = self.norm(projected)
+        norm = self.norm
+        weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+        normed = nn.functional.layer_norm(projected, norm.normalized_shape, weight, bias, norm.eps)
         return normed * self.inputs
 
 
@@ -249,9 +251,12 @@ class PHCSSM(nn.Module):
         return self.logits(after), after
 
     def logits(self, state: PHCSSMState) -> Tensor:
-        """``W_dec RMSNorm(mean over time) + b_dec`` (Eq. 18) from the running sum; (B, C)."""
+        """``W_dec RMSNorm(mean over time) + b_dec`` (Eq. 18) from the running sum; (B, C).
+
+        In the dtype of the weights, whatever the input's.
+        """
         mean = state.total / state.steps.clamp(min=1)[:, None]
-        decoded: Tensor = self.decoder(self.norm(mean))
+        decoded: Tensor = self.decoder(self.norm(mean.to(self.decoder.weight.dtype)))
         return decoded
 
     def loss(self, output: PHCSSMOutput, labels: Tensor) -> Tensor:

@@ -21,7 +21,9 @@ def sigmoid(x: Tensor) -> Tensor:
 
 def softplus(x: Tensor) -> Tensor:
     """``log(1 + exp(x))`` without overflow, the same bits wherever the value stands."""
-    return torch.relu(x) + torch.log1p(torch.exp(-torch.abs(x)))
+    magnitude = torch.abs(x)
+    # (x + |x|) / 2 is relu(x), exactly, with the gradient 1/2 at zero that softplus has there.
+    return (x + magnitude) * 0.5 + torch.log1p(torch.exp(-magnitude))
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:

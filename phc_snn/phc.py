@@ -105,10 +105,10 @@ class PHC(nn.Module):
         for part in chain:
             if not isinstance(part, Process) or isinstance(part, Neuron):
                 raise TypeError(f"synapses: got {type(part).__name__}, expected synaptic processes")
-        sizes = {type(part).__name__: part.features for part in parts}
-        if len(set(sizes.values())) != 1:
+        if len({part.features for part in parts}) != 1:
+            sizes = ", ".join(f"{type(part).__name__} {part.features}" for part in parts)
             raise ValueError(
-                f"neuron, synapses, connectome: got {sizes} neurons, expected one number"
+                f"neuron, synapses, connectome: got {sizes} neurons, expected one number for all"
             )
         self.neuron = neuron
         self.synapses = nn.ModuleList(chain)

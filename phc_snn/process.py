@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from phc_snn.checks import check_finite, check_input, check_state
+from phc_snn.checks import check_features, check_finite, check_input, check_state
 from phc_snn.scan import affine_scan
+from phc_snn.scan.reference import affine_step
 from phc_snn.state import batch_size
 
 
@@ -39,7 +40,7 @@ class OneStep:
     """Time axis of a single step: values are (B, N)."""
 
     def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        h = a * initial + b
+        h = affine_step(a, initial, b)
         return h, h
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
@@ -58,7 +59,8 @@ class WholeSequence:
 
     def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         h = affine_scan(a, b, initial, backend=self.backend)
-        return h, h[-1] if h.shape[0] else initial
+        # A copy: a view would keep the whole sequence in memory for as long as the state lives.
+        return h, h[-1].clone() if h.shape[0] else initial
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return torch.cat([initial[None], h])[:-1]
@@ -75,7 +77,7 @@ class WholeSequence:
             start = (longest - delay).expand(x.shape[1:])
             index = torch.arange(length, device=x.device)[:, None, None] + start
             delayed = timeline.gather(0, index)
-        return delayed, timeline[length:].transpose(0, 1)
+        return delayed, timeline[length:].transpose(0, 1).clone()
 
 
 class Process(nn.Module, abc.ABC):
@@ -94,8 +96,7 @@ class Process(nn.Module, abc.ABC):
     check_finite: bool
 
     def __init__(self, features: int, **kwargs: Any) -> None:
-        if isinstance(features, bool) or not isinstance(features, int) or features < 1:
-            raise ValueError(f"features: got {features!r}, expected a positive number of neurons")
+        check_features(features)
         super().__init__(**kwargs)
         self.features = features
         self.check_finite = True

@@ -20,8 +20,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from phc_snn import numerics
 from phc_snn.phc import Circuit, PHCState, Solution
 from phc_snn.process import OneStep, WholeSequence
+from phc_snn.scan import affine_scan
 from phc_snn.state import map_state
 
 Start = Literal["driven", "sensory"]
@@ -219,8 +221,8 @@ class Exact(Solver):
     Args:
         max_sweeps: Give up after so many; ``Solution.converged`` is then False for samples that are
             not proved. None (default): go on until they are.
-        adjoint_tolerance: Relative change below which the adjoint sweeps of a sample stop.
-            Default 1e-6.
+        adjoint_tolerance: The adjoint sweeps of a sample stop when the change at every time step is
+            at most this, relative to the largest cotangent of that step. Default 1e-6.
 
     Raises:
         ValueError: On solving, for a network without a delay (d = 0): a spike would act in the step
@@ -344,9 +346,11 @@ class Exact(Solver):
             for _ in range(limit):
                 (pulled,) = torch.autograd.grad(image, given, solution, retain_graph=True)
                 refined = grad + pulled
-                change = _relative_change(refined, solution, first=False)
+                # At every time step by itself: what is small at one can be amplified before it.
+                change = (refined - solution).abs().amax(-1)
+                size = refined.abs().amax(-1)
                 solution = torch.where(unsettled[:, None], refined, solution)
-                unsettled = unsettled & (change > self.adjoint_tolerance)
+                unsettled = unsettled & (change > self.adjoint_tolerance * size).any(0)
                 if not bool(unsettled.any()):
                     break
             return solution
@@ -387,10 +391,17 @@ def _relative_change(after: Tensor, before: Tensor, *, first: bool) -> Tensor:
     Nothing that stays nothing has converged, except in the first sweep, before which no neuron
     fired.
     """
-    change = torch.linalg.vector_norm(after - before, dim=(0, 2))
-    size = torch.linalg.vector_norm(after, dim=(0, 2))
+    change, size = _norm(after - before), _norm(after)
     silent = torch.full_like(size, torch.inf if first else 0.0)
     return torch.where((change == 0) & (size == 0), silent, change / size)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """(B,) Euclidean norm over time and neurons, summed in an order that no batch can change."""
+    rows = numerics.linear(x.square(), x.new_ones(1, x.shape[-1]))[..., 0]
+    if rows.shape[0] == 0:
+        return rows.new_zeros(rows.shape[1])
+    return affine_scan(rows.new_ones(()), rows, backend="sequential")[-1].sqrt()
 
 
 def _leading_steps(equal: Tensor) -> Tensor:

@@ -20,10 +20,12 @@ def tensors(state: Any) -> list[Tensor]:
     """The tensors of a state, depth first."""
     if isinstance(state, Tensor):
         return [state]
+    if not isinstance(state, tuple):
+        return []  # no state at all; the checks at the door say so
     return [tensor for part in state for tensor in tensors(part)]
 
 
 def batch_size(state: Any) -> int | None:
     """The batch size of a state, or None if it is none."""
-    found = tensors(state) if isinstance(state, (tuple, Tensor)) else []
+    found = tensors(state)
     return found[0].shape[0] if found and found[0].dim() else None

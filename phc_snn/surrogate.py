@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 
+def heaviside(x: Tensor) -> Tensor:
+    """1 where ``x > 0``, else 0; no gradient."""
+    return (x > 0).to(x.dtype)
+
+
 class _FastSigmoidSpike(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, slope: float) -> Tensor:
-        return (x > 0).to(x.dtype)
+        return heaviside(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:

@@ -114,8 +114,8 @@ class ALIF(Neuron):
         dtype: torch.dtype | None = None,
     ) -> ALIFState:
         """All zero: no potential, no adaptation, no suppression."""
-        zeros = torch.zeros(batch_size, self.features, device=device, dtype=dtype)
-        return ALIFState(zeros, zeros, zeros)
+        shape = (batch_size, self.features)
+        return ALIFState(*(torch.zeros(shape, device=device, dtype=dtype) for _ in range(3)))
 
     def coefficients(self, dtype: torch.dtype) -> ALIFCoefficients:
         return ALIFCoefficients(
@@ -141,12 +141,12 @@ class ALIF(Neuron):
             state.adaptation,
         )
         adapted = membrane - c.adaptation_strength * adaptation
-        crossing = self.spike_grad(adapted - c.threshold)
+        crossing = self.spike(adapted - c.threshold)
         suppression, last_suppression = time.recur(
             c.suppression_decay, c.suppression_strength * crossing, state.suppression
         )
         if self.refractory_lag == 1:
             suppression = time.previous(suppression, state.suppression)
         voltage = adapted - suppression
-        spikes = self.spike_grad(voltage - c.threshold)
+        spikes = self.spike(voltage - c.threshold)
         return (spikes, voltage), ALIFState(last_adaptation, last_suppression, last_membrane)

@@ -7,10 +7,11 @@ import torch
 from snntorch import SpikingNeuron
 from torch import Tensor
 
+from phc_snn.checks import check_features
 from phc_snn.parameters import Value, per_neuron
 from phc_snn.process import Process
 from phc_snn.state import map_state
-from phc_snn.surrogate import FastSigmoid
+from phc_snn.surrogate import FastSigmoid, heaviside
 
 
 class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
@@ -47,6 +48,7 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
         learn_threshold: bool = False,
         output: bool = False,
     ) -> None:
+        check_features(features)
         super().__init__(
             features,
             threshold=per_neuron("threshold", threshold, features).to(torch.get_default_dtype()),
@@ -57,9 +59,15 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
             reset_mechanism="none",
             output=output,
         )
+        if surrogate_disable:
+            self.spike_grad = heaviside  # snnTorch's own returns float32 for any input
         # snnTorch keeps every neuron ever made in one list, so none is ever freed.
         SpikingNeuron.instances.remove(self)
         self._hidden: Any = None
+
+    def spike(self, x: Tensor) -> Tensor:
+        """1 where ``x > 0``, else 0, with the surrogate's gradient, in the dtype of ``x``."""
+        return self.spike_grad(x).to(x.dtype)
 
     def forward(self, input_: Tensor, *states: Tensor | None) -> Any:
         """One step in snnTorch's calling convention.

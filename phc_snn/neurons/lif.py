@@ -67,4 +67,4 @@ class LIF(Neuron):
         self, x: Tensor, state: LIFState, c: LIFCoefficients, time: TimeAxis
     ) -> tuple[tuple[Tensor, Tensor], LIFState]:
         membrane, last = time.recur(c.membrane_decay, x, state.membrane)
-        return (self.spike_grad(membrane - c.threshold), membrane), LIFState(last)
+        return (self.spike(membrane - c.threshold), membrane), LIFState(last)

@@ -138,10 +138,11 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
 
 
 def _check(inputs: dict[str, Tensor]) -> None:
-    b = inputs["b"]
     for name, value in inputs.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: got {type(value).__name__}, expected a torch.Tensor")
+    b = inputs["b"]
+    for name, value in inputs.items():
         if not (value.is_floating_point() or value.is_complex()):
             raise TypeError(
                 f"{name}: got {value.dtype}, expected a floating-point or complex tensor; "

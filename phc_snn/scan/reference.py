@@ -1,7 +1,7 @@
 """The oracle: one step after the other, in torch operations.
 
-Its order of operations, ``a * h`` rounded, then ``+ b`` rounded, *is* the definition of a step in
-this library. A backend with ``SEQUENTIAL = True`` gives the same bits.
+`affine_step` *is* the definition of a step in this library. A backend with ``SEQUENTIAL = True``
+gives the same bits.
 """
 
 import torch
@@ -9,6 +9,18 @@ from torch import Tensor
 
 SEQUENTIAL = True
 ADJOINT = "reference"
+
+
+def affine_step(a: Tensor, h: Tensor, b: Tensor) -> Tensor:
+    """``a h + b``: the product rounded, then the sum; never fused.
+
+    A complex product is spelled out in real ones, because torch's own rounds differently from one
+    position in a tensor to another.
+    """
+    if not b.is_complex():
+        return a * h + b
+    product = torch.complex(a.real * h.real - a.imag * h.imag, a.real * h.imag + a.imag * h.real)
+    return product + b
 
 
 def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
@@ -22,6 +34,6 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
     out = torch.empty_like(b)
     h = h0
     for t in reversed(range(length)) if reverse else range(length):
-        h = a[0 if a.shape[0] == 1 else t] * h + b[t]
+        h = affine_step(a[0 if a.shape[0] == 1 else t], h, b[t])
         out[t] = h
     return out

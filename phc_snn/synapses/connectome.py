@@ -115,14 +115,18 @@ class HierarchicalConnectome(nn.Module):
         return numerics.linear(signal, weight.to(signal.dtype))
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        other = []
         for name in ("mask", "excitatory"):
             saved = state_dict.get(prefix + name)
             current = getattr(self, name)
             if saved is not None and not torch.equal(saved.to(current.device), current):
-                args[-1].append(
-                    f"{prefix}{name}: the saved network has another topology than this one; build "
-                    "the module with the topology it was saved with"
-                )
+                other.append(f"{prefix}{name}")
+        if other:
+            args[-1].append(
+                f"{', '.join(other)}: the saved network has another topology than this one; build "
+                "the module with the topology it was saved with"
+            )
+            return  # leave this one as it is
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:

@@ -83,8 +83,9 @@ class TsodyksMarkram(Process):
         dtype: torch.dtype | None = None,
     ) -> TsodyksMarkramState:
         """No facilitation, full resources."""
-        zeros = torch.zeros(batch_size, self.features, device=device, dtype=dtype)
-        return TsodyksMarkramState(zeros, zeros)
+        shape = (batch_size, self.features)
+        zeros = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+        return TsodyksMarkramState(*zeros)
 
     def coefficients(self, dtype: torch.dtype) -> TsodyksMarkramCoefficients:
         return TsodyksMarkramCoefficients(

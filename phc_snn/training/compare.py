@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +37,8 @@ class CompareConfig:
         sweeps: Of ``"jacobi"``.
         epochs, batch_size, learning_rate: Of the training.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        threads: CPU threads. Networks of this size gain nothing from a second one, and lose much
+            where other programs hold the cores; and the result does not depend on their number.
         out: Folder for the results; None makes ``runs/<data>-<date>-<time>``.
     """
 
@@ -53,6 +54,7 @@ class CompareConfig:
     batch_size: int = 20
     learning_rate: float = 2e-2
     device: str = "cpu"
+    threads: int = 1
     out: Path | None = None
 
     def make_solver(self) -> Solver:
@@ -87,9 +89,7 @@ class CompareResult:
         accuracy: Mode -> test accuracy.
         sweeps, differences: Numbers of Jacobi sweeps tried, and the part of the neuron-steps that
             then differ from sequential.
-        interrupted: The training was stopped by Ctrl-C.
-        train_seconds: Time of the training.
-        epochs: Finished epochs.
+        training: How the training ended.
     """
 
     folder: Path
@@ -98,9 +98,7 @@ class CompareResult:
     accuracy: dict[str, float]
     sweeps: list[int]
     differences: list[float]
-    interrupted: bool
-    train_seconds: float
-    epochs: int
+    training: "TrainingResult"
 
 
 def compare(config: CompareConfig) -> CompareResult:
@@ -114,12 +112,11 @@ def compare(config: CompareConfig) -> CompareResult:
         FileNotFoundError: The data set is not at hand.
         ValueError: A setting outside its range.
     """
+    torch.set_num_threads(config.threads)
     dataset = load_uea(config.data, config.data_dir).standardized()
     folder = config.out or _new_folder(config.data)
     folder.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
     model, training = train(config, dataset)
-    train_seconds = time.perf_counter() - began
     save_model(model, folder, data=config.data, classes=dataset.classes)
     write_text(folder / "command.txt", config.command() + "\n")
     divergence, accuracy, sweeps, differences = evaluate(model, dataset, config.make_solver())
@@ -130,9 +127,7 @@ def compare(config: CompareConfig) -> CompareResult:
         accuracy,
         sweeps,
         differences,
-        training.interrupted,
-        train_seconds,
-        training.epochs,
+        training,
     )
     figure = plots.two_modes(
         divergence.solvers["parallel"],
@@ -143,7 +138,7 @@ def compare(config: CompareConfig) -> CompareResult:
         sample=_most_different(divergence.solvers["parallel"], divergence.reference),
     )
     plots.save(figure, folder / "comparison.png")
-    write_json(folder / "report.json", report(config, result, training.losses))
+    write_json(folder / "report.json", report(config, result))
     return result
 
 
@@ -188,7 +183,7 @@ def evaluate(
     return divergence, accuracy, sweeps, [curve.solvers[str(k)].step_difference for k in sweeps]
 
 
-def report(config: CompareConfig, result: CompareResult, losses: list[float]) -> dict[str, Any]:
+def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
     """The run as JSON values."""
     modes = {"sequential": result.divergence.reference, **result.divergence.solvers}
     count = result.model.count_parameters()
@@ -203,12 +198,7 @@ def report(config: CompareConfig, result: CompareResult, losses: list[float]) ->
         },
         "threads": torch.get_num_threads(),
         "parameters": {"trainable": count.trainable, "effective": count.effective},
-        "training": {
-            "seconds": result.train_seconds,
-            "epochs": result.epochs,
-            "interrupted": result.interrupted,
-            "losses": losses,
-        },
+        "training": asdict(result.training),
         "modes": {name: _mode(mode, result.accuracy[name]) for name, mode in modes.items()},
         "sweeps": dict(zip(map(str, result.sweeps), result.differences, strict=True)),
     }

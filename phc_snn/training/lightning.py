@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,11 +28,13 @@ class TrainingResult:
         epochs: Epochs that were finished.
         losses: Mean training loss of each.
         interrupted: Stopped by Ctrl-C; the model holds the weights of the last step.
+        seconds: Time of the training.
     """
 
     epochs: int
     losses: list[float]
     interrupted: bool
+    seconds: float
 
 
 class Classifier(lightning.LightningModule):  # type: ignore[misc]
@@ -111,10 +114,12 @@ def fit(
             enable_progress_bar=False,
             callbacks=[EpochBar(epochs)],
         )
+    began = time.perf_counter()
     with _stop_on_interrupt(trainer) as interrupted, _quiet():
         trainer.fit(module, loader)
+    seconds = time.perf_counter() - began
     model.cpu()
-    return TrainingResult(len(module.losses), module.losses, bool(interrupted))
+    return TrainingResult(len(module.losses), module.losses, bool(interrupted), seconds)
 
 
 class EpochBar(lightning.Callback):  # type: ignore[misc]

@@ -1,0 +1,104 @@
+"""The UEA archive through aeon: BasicMotions ships with it, others are read from a folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from phc_snn.data import TimeSeriesDataset, load_uea
+from phc_snn.extras import MissingExtraError, require
+
+pytest.importorskip("aeon")
+ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "uea_ts"
+
+
+@pytest.fixture(scope="module")
+def basic_motions():
+    return load_uea()
+
+
+def test_basic_motions_as_the_archive_has_it(basic_motions):
+    assert basic_motions.train_x.shape == basic_motions.test_x.shape == (40, 100, 6)
+    assert basic_motions.train_x.dtype == torch.float32
+    assert basic_motions.classes == ("badminton", "running", "standing", "walking")
+    assert basic_motions.train_y.bincount().tolist() == [10, 10, 10, 10]
+    assert basic_motions.channels == 6
+
+
+def test_standardisation_never_looks_at_test_data(basic_motions):
+    scaled = basic_motions.standardized()
+    torch.testing.assert_close(scaled.train_x.mean(dim=(0, 1)), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scaled.train_x.std(dim=(0, 1)), torch.ones(6))
+    shifted = TimeSeriesDataset(
+        basic_motions.name,
+        basic_motions.classes,
+        basic_motions.train_x,
+        basic_motions.train_y,
+        basic_motions.test_x + 100.0,
+        basic_motions.test_y,
+    )
+    assert torch.equal(shifted.standardized().train_x, scaled.train_x)
+
+
+def test_a_constant_channel_stays_finite(basic_motions):
+    constant = TimeSeriesDataset(
+        "constant",
+        ("a",),
+        torch.ones(3, 5, 2),
+        torch.zeros(3).long(),
+        torch.ones(1, 5, 2),
+        torch.zeros(1).long(),
+    ).standardized()
+    assert bool(torch.isfinite(constant.test_x).all())
+
+
+@pytest.mark.skipif(not ARCHIVE.is_dir(), reason=f"no archive files at {ARCHIVE.name}")
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"), [("Epilepsy", (206, 3), 4), ("NATOPS", (51, 24), 6)]
+)
+def test_sets_of_a_folder(name, shape, classes):
+    dataset = load_uea(name, ARCHIVE)
+    assert dataset.train_x.shape[1:] == shape
+    assert len(dataset.classes) == classes
+
+
+def test_a_missing_set_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Nothing_TRAIN\.ts does not exist"):
+        load_uea("Nothing", tmp_path)
+
+
+def _write(folder, part, rows, labels="a b"):
+    path = folder / "Tiny" / f"Tiny_{part}.ts"
+    path.parent.mkdir(exist_ok=True)
+    head = (
+        "@problemName Tiny\n@timeStamps false\n@missing false\n@univariate false\n"
+        f"@dimensions 2\n@equalLength true\n@seriesLength 3\n@classLabel true {labels}\n@data\n"
+    )
+    path.write_text(head + "\n".join(rows) + "\n")
+
+
+def test_a_folder_of_ones_own(tmp_path):
+    _write(tmp_path, "TRAIN", ["1,2,3:4,5,6:a", "0,0,0:1,1,1:b"])
+    _write(tmp_path, "TEST", ["7,8,9:1,2,3:b"])
+    dataset = load_uea("Tiny", tmp_path)
+    assert dataset.train_x[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert dataset.test_y.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "match"),
+    [
+        (["1,2,3:4,5,6:a"], ["7,8,9:1,2,3:b"], r"\(test\): labels \['b'\] do not occur"),
+        (["1,2,3:4,5,nan:a"], ["7,8,9:1,2,3:a"], r"\(train\): 1 values are NaN or Inf"),
+    ],
+)
+def test_bad_content_is_named(tmp_path, train, test, match):
+    _write(tmp_path, "TRAIN", train)
+    _write(tmp_path, "TEST", test)
+    with pytest.raises(ValueError, match=match):
+        load_uea("Tiny", tmp_path)
+
+
+def test_missing_extra_says_what_to_install(monkeypatch):
+    with pytest.raises(MissingExtraError, match=r"pip install 'phc-snn\[events\]'"):
+        require("a_package_that_does_not_exist.datasets", extra="events")

@@ -1,0 +1,63 @@
+"""The one list of models that the contract suite runs over; a new model is one line in `MODELS`."""
+
+import torch
+
+import phc_snn as phc
+from phc_snn.state import tensors
+
+N = 5
+
+MODELS = {
+    "ALIF": lambda: phc.ALIF(N),
+    "ALIF-softplus": lambda: phc.ALIF(N, drive_transform="softplus"),
+    "ALIF-lag": lambda: phc.ALIF(N, refractory_lag=1),
+    "LIF": lambda: phc.LIF(N),
+    "Delay-1": lambda: phc.Delay(N, steps=1),
+    "Delay-3": lambda: phc.Delay(N, steps=3),
+    "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),
+    "TsodyksMarkram-post": lambda: phc.TsodyksMarkram(N, release="post"),
+    "TsodyksMarkram-pre": lambda: phc.TsodyksMarkram(N, release="pre"),
+}
+
+
+def vary(process, seed=7):
+    """Move every parameter a little, so that no two neurons are alike."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in process.parameters():
+            noise = torch.rand(parameter.shape, generator=generator) - 0.5
+            parameter.add_(0.4 * noise.to(parameter.dtype))
+    return process
+
+
+def signal(process, steps, batch=3, dtype=torch.float64, seed=0):
+    """Input of the kind that the process gets: currents for a neuron, spikes for a synapse."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (steps, batch, process.features)
+    if isinstance(process, phc.Neuron):
+        return (torch.randn(shape, generator=generator, dtype=torch.float64) + 0.3).to(dtype)
+    return (torch.rand(shape, generator=generator) < 0.3).to(dtype)
+
+
+def outputs_of(result):
+    """All tensors that `step` or `scan` returned: outputs first, then those of the state."""
+    *outputs, state = result
+    return [*outputs, *tensors(state)]
+
+
+def in_steps(process, x, state=None):
+    """`step` in a loop; the result has the form of `scan`'s."""
+    rows = []
+    for x_t in x.unbind(0):
+        *outputs, state = process.step(x_t, state)
+        rows.append(outputs)
+    return (*(torch.stack(column) for column in zip(*rows, strict=True)), state)
+
+
+def in_chunks(process, x, sizes, state=None):
+    """`scan` over pieces, the state carried from one to the next."""
+    parts = []
+    for chunk in x.split(sizes):
+        *outputs, state = process.scan(chunk, state)
+        parts.append(outputs)
+    return (*(torch.cat(column) for column in zip(*parts, strict=True)), state)

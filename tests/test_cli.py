@@ -1,0 +1,126 @@
+"""The command line as a user meets it: in processes of its own."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from phc_snn.training.checkpoint import load_model
+
+COMMAND = [sys.executable, "-m", "phc_snn.cli"]
+FILES = {"comparison.png", "report.json", "model.safetensors", "model.json", "command.txt"}
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, **options
+    )
+
+
+def test_help_names_every_option_of_the_main_job():
+    assert "compare" in run("--help").stdout
+    text = run("compare", "--help", env={**os.environ, "COLUMNS": "100"}).stdout
+    for option in ("data", "seed", "neurons", "topology", "solver", "sweeps", "epochs", "device"):
+        assert f"--{option}" in text
+    assert "--out" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
+        (["compare", "--sweeps", "0"], "--sweeps"),
+        (["compare", "--neurons", "2", "--epochs", "0"], "region 0 has no excitatory neuron"),
+        (["compare", "--device", "abacus", "--epochs", "1"], "abacus"),
+    ],
+)
+def test_bad_settings_are_one_line_and_exit_status_2(arguments, message, tmp_path):
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "out"
+    result = run("compare", "--epochs", "2", "--neurons", "16", "--out", str(folder))
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_compare_writes_all_it_promises(finished):
+    folder, text = finished
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    for word in ("sequential", "parallel", "accuracy", "differ", "sweeps"):
+        assert word in text
+
+
+def test_report_says_how_to_repeat_the_run(finished, tmp_path):
+    folder, _ = finished
+    report = json.loads((folder / "report.json").read_text())
+    command = (folder / "command.txt").read_text().split()
+    assert report["command"].split() == command
+    assert report["modes"]["exact"]["differing_spikes"] == 0
+    assert report["modes"]["exact"]["accuracy"] == report["modes"]["sequential"]["accuracy"]
+    again = tmp_path / "again"
+    command[command.index("--out") + 1] = str(again)
+    assert run(*command[1:]).returncode == 0
+    first, second = load_model(folder), load_model(again)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_usable_checkpoint(tmp_path):
+    leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
+    process = subprocess.Popen(
+        [*COMMAND, "compare", "--epochs", "100000", "--out", str(tmp_path / "out")],
+        stdout=follower,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    os.close(follower)
+    seen = b""
+    deadline = time.monotonic() + 120
+    while b"epoch 3/" not in seen and time.monotonic() < deadline:
+        seen += os.read(leader, 4096)
+    assert b"epoch 3/" in seen
+    os.kill(process.pid, signal.SIGINT)
+    while process.poll() is None:
+        try:
+            seen += os.read(leader, 4096)
+        except OSError:  # the other end has closed
+            break
+    assert process.wait(timeout=60) == 0
+    assert b"Training stopped by Ctrl-C" in seen
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["training"]["interrupted"] is True
+    load_model(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_main_job_learns():
+    """Median over 5 seeds of the test accuracy, in both modes."""
+    from statistics import median
+
+    from phc_snn.data import load_uea
+    from phc_snn.training.compare import CompareConfig, evaluate, train
+
+    dataset = load_uea().standardized()
+    found = []
+    for seed in range(5):
+        config = CompareConfig(seed=seed)
+        model, _ = train(config, dataset)
+        found.append(evaluate(model, dataset, config.make_solver(), most_sweeps=1)[1])
+    assert median(accuracy["parallel"] for accuracy in found) >= 0.95
+    assert median(accuracy["sequential"] for accuracy in found) >= 0.95
+    assert all(accuracy["exact"] == accuracy["sequential"] for accuracy in found)

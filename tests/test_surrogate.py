@@ -1,0 +1,54 @@
+"""The spike function."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from snntorch import surrogate
+
+import phc_snn as phc
+from tests.tolerances import assert_near
+
+
+def test_fires_strictly_above_zero():
+    x = torch.tensor([-1.0, -1e-30, -0.0, 0.0, 1e-30, 1.0])
+    assert phc.FastSigmoid()(x).tolist() == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("slope", [1.0, 4.0, 25.0])
+def test_derivative(dtype, slope):
+    x = torch.linspace(-3.0, 3.0, 61, dtype=dtype, requires_grad=True)
+    spikes = phc.FastSigmoid(slope)(x)
+    (grad,) = torch.autograd.grad(spikes.sum(), x)
+    assert spikes.dtype == grad.dtype == dtype
+    assert_near(grad, (slope * x.detach().abs() + 1.0) ** -2)
+
+
+def test_derivative_is_that_of_snntorch():
+    x = torch.linspace(-2.0, 2.0, 41, requires_grad=True)
+    (ours,) = torch.autograd.grad(phc.FastSigmoid(25.0)(x).sum(), x)
+    (theirs,) = torch.autograd.grad(surrogate.fast_sigmoid(25.0)(x).sum(), x)
+    assert_near(ours, theirs)
+
+
+def test_has_a_second_derivative():
+    x = torch.tensor([-0.5, 0.25], dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(phc.FastSigmoid()(x).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    expected = -8.0 * torch.sign(x.detach()) * (4.0 * x.detach().abs() + 1.0) ** -3
+    assert_near(second, expected)
+
+
+def test_pickles_copies_and_compares_by_value():
+    function = phc.FastSigmoid(7.0)
+    assert pickle.loads(pickle.dumps(function)) == function
+    assert copy.deepcopy(function) == function
+    assert function != phc.FastSigmoid(8.0)
+
+
+@pytest.mark.parametrize("slope", [0.0, -1.0, float("nan")])
+def test_refuses_a_slope_that_is_not_positive(slope):
+    with pytest.raises(ValueError, match=f"slope: got {slope}, expected a positive number"):
+        phc.FastSigmoid(slope)
