@@ -3,11 +3,12 @@
 The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
 """
 
+from phc_snn.circuit import PHCState, Solution
 from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
 from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
 from phc_snn.neurons.base import detach, reset
-from phc_snn.phc import PHC, PHCState, Solution
+from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver

@@ -16,8 +16,10 @@ RANKS = [
     {"checks", "numerics", "state", "surrogate", "scan", "extras"},
     {"parameters", "process"},
     {"neurons", "synapses"},
-    {"phc", "solvers"},
-    {"models"},
+    {"circuit"},
+    {"solvers"},
+    {"phc"},
+    {"encoder", "models"},
     {"convert", "data", "training", "plots"},
     {"cli", "commands"},
 ]

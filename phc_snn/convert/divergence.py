@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phc_snn.circuit import Solution
 from phc_snn.models import PHCSSM
-from phc_snn.phc import PHC, Solution
+from phc_snn.phc import PHC
 from phc_snn.solvers import Sequential, Solver
 
 

@@ -1,0 +1,49 @@
+"""What a solver is, and what the iterative ones measure after each sweep."""
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phc_snn import numerics
+from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.scan import affine_scan
+
+
+class Solver(abc.ABC):
+    """Turns a `Circuit` and its input into a `Solution`."""
+
+    @abc.abstractmethod
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
+        """Solve for ``x_seq`` (T, B, N) from ``state``; ``at_rest``: it is the resting one."""
+
+
+def check_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+
+
+@torch.no_grad()
+def relative_change(after: Tensor, before: Tensor, *, first: bool) -> Tensor:
+    """(B,) norm of the change relative to the norm of ``after``, over time and neurons.
+
+    Nothing that stays nothing has converged, except in the first sweep, before which no neuron
+    fired.
+    """
+    change, size = _norm(after - before), _norm(after)
+    silent = torch.full_like(size, torch.inf if first else 0.0)
+    return torch.where((change == 0) & (size == 0), silent, change / size)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """(B,) Euclidean norm over time and neurons, summed in an order that no batch can change."""
+    rows = numerics.linear(x.square(), x.new_ones(1, x.shape[-1]))[..., 0]
+    if rows.shape[0] == 0:
+        return rows.new_zeros(rows.shape[1])
+    return affine_scan(rows.new_ones(()), rows, backend="sequential")[-1].sqrt()
+
+
+def leading_steps(equal: Tensor) -> Tensor:
+    """(B,) number of leading steps on which all neurons are equal; ``equal`` is (T, B, N)."""
+    return equal.all(-1).long().cumprod(0).sum(0)

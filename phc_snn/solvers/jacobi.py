@@ -1,0 +1,156 @@
+"""Sweeps over the whole sequence: Jacobi waveform relaxation (Chiang 2026, Algorithm 1)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.process import WholeSequence
+from phc_snn.solvers.base import Solver, check_positive, leading_steps, relative_change
+from phc_snn.state import map_state
+
+Start = Literal["driven", "sensory"]
+
+
+@dataclass(frozen=True)
+class Jacobi(Solver):
+    """Transmissions over the whole sequence at once, each sweep driven by the spikes of the last.
+
+    Every sweep restarts from the same initial state. With k sweeps the first ``k * d`` steps are
+    those of `Sequential`, always; the rest is an approximation whose change from sweep to sweep is
+    in ``Solution.residuals``.
+
+    Args:
+        sweeps: k, the number of sweeps (at most, with a tolerance). Default 4.
+        tolerance: Stop a sample when its synaptic current changes by less than this, relative to
+            its norm (the Cauchy criterion, for each sample by itself). It certifies nothing: spikes
+            can still be wrong. None (default): always all the sweeps.
+        window: Solve in windows of this many steps, each from the final state of the one before;
+            None (default) takes the whole sequence as one. With ``window <= sweeps * d`` the result
+            is exact.
+        start: The current of the first sweep. ``"driven"`` (default): drive times the input, as in
+            the later sweeps. ``"sensory"``: the input alone, as published; with a drive other than
+            1 the first sweep then solves another network, and exactness starts one sweep later.
+    """
+
+    sweeps: int = 4
+    tolerance: float | None = None
+    window: int | None = None
+    start: Start = "driven"
+
+    def __post_init__(self) -> None:
+        check_positive("sweeps", self.sweeps)
+        if self.window is not None:
+            check_positive("window", self.window)
+        if self.tolerance is not None and not self.tolerance >= 0:
+            raise ValueError(f"tolerance: got {self.tolerance}, expected a number of at least 0")
+        if self.start not in get_args(Start):
+            raise ValueError(f"start: got {self.start!r}, expected one of {get_args(Start)}")
+
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
+        if self.window is None or x_seq.shape[0] <= self.window:
+            return self._solve_window(circuit, x_seq, state, at_rest)
+        windows: list[Solution] = []
+        for chunk in torch.split(x_seq, self.window):
+            windows.append(self._solve_window(circuit, chunk, state, at_rest and not windows))
+            state = windows[-1].state
+        return _join(windows)
+
+    def _solve_window(
+        self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool
+    ) -> Solution:
+        time = WholeSequence()
+        batch = x_seq.shape[1]
+        driven = circuit.drive * x_seq
+        # What is already under way in the synapses arrives whatever the neurons do now.
+        pending = None if at_rest else circuit.transmit(torch.zeros_like(x_seq), state, time)[0]
+        current = driven if self.start == "driven" else x_seq
+        if pending is None:
+            synaptic = torch.zeros_like(x_seq)
+        else:
+            synaptic, current = pending, pending + current
+        running = torch.arange(batch, device=x_seq.device)
+        residuals = x_seq.new_full((self.sweeps, batch), torch.nan)
+        finished: list[tuple[Tensor, Solution]] = []
+        for k in range(1, self.sweeps + 1):
+            before = synaptic
+            spikes, voltage, neuron = circuit.fire(current, state, time)
+            synaptic, synapses = circuit.transmit(spikes, state, time)
+            following = synaptic + driven
+            change = relative_change(synaptic, before, first=k == 1)
+            residuals[k - 1, running] = change
+            certified = leading_steps(following == current)
+            result = Solution(
+                spikes,
+                voltage,
+                current,
+                PHCState(neuron, synapses),
+                sweeps=torch.full_like(certified, k),
+                certified_steps=certified,
+                converged=(
+                    certified == x_seq.shape[0]
+                    if self.tolerance is None
+                    else change < self.tolerance
+                ),
+                residuals=residuals,
+            )
+            current = following
+            stop = result.converged & (self.tolerance is not None)
+            if k == self.sweeps or bool(stop.all()):
+                finished.append((running, result))
+                break
+            if bool(stop.any()):
+                finished.append((running[stop], _samples(result, stop)))
+                go = ~stop
+                running, state = running[go], map_state(lambda s, go=go: s[go], state)
+                current, driven, synaptic = current[:, go], driven[:, go], synaptic[:, go]
+        return _reorder(finished, residuals[: int(k)])
+
+
+_TIME_FIRST = ("spikes", "voltage", "current")
+_PER_SAMPLE = ("sweeps", "certified_steps", "converged")
+
+
+def _samples(solution: Solution, chosen: Tensor) -> Solution:
+    """The part of ``solution`` for the chosen samples (a mask or indices); residuals stay whole."""
+    return replace(
+        solution,
+        **{name: getattr(solution, name)[:, chosen] for name in _TIME_FIRST},
+        **{name: getattr(solution, name)[chosen] for name in _PER_SAMPLE},
+        state=map_state(lambda s: s[chosen], solution.state),
+    )
+
+
+def _reorder(finished: list[tuple[Tensor, Solution]], residuals: Tensor) -> Solution:
+    """One solution of groups of samples that stopped at different sweeps, in the batch's order."""
+    groups = [replace(solution, residuals=residuals) for _, solution in finished]
+    if len(groups) == 1:
+        return groups[0]
+    joined = replace(
+        groups[0],
+        **{n: torch.cat([getattr(g, n) for g in groups], dim=1) for n in _TIME_FIRST},
+        **{n: torch.cat([getattr(g, n) for g in groups]) for n in _PER_SAMPLE},
+        state=map_state(lambda *parts: torch.cat(parts), *(g.state for g in groups)),
+    )
+    return _samples(joined, torch.cat([index for index, _ in finished]).argsort())
+
+
+def _join(windows: list[Solution]) -> Solution:
+    """One solution of windows that follow one another."""
+    certified = torch.zeros_like(windows[0].certified_steps)
+    unbroken = torch.ones_like(windows[0].converged)
+    for window in windows:
+        certified = certified + window.certified_steps * unbroken
+        unbroken = unbroken & (window.certified_steps == window.spikes.shape[0])
+    return Solution(
+        spikes=torch.cat([w.spikes for w in windows]),
+        voltage=torch.cat([w.voltage for w in windows]),
+        current=torch.cat([w.current for w in windows]),
+        state=windows[-1].state,
+        sweeps=torch.stack([w.sweeps for w in windows]).amax(0),
+        certified_steps=certified,
+        converged=torch.stack([w.converged for w in windows]).all(0),
+        residuals=torch.cat([w.residuals for w in windows]),
+    )
