@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -81,30 +83,38 @@ def test_report_says_how_to_repeat_the_run(finished, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_checkpoint(tmp_path):
     leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "compare", "--epochs", "100000", "--out", str(tmp_path / "out")],
         stdout=follower,
         stderr=subprocess.STDOUT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
         start_new_session=True,
-    )
-    os.close(follower)
-    seen = b""
-    deadline = time.monotonic() + 120
-    while b"epoch 3/" not in seen and time.monotonic() < deadline:
-        seen += os.read(leader, 4096)
-    assert b"epoch 3/" in seen
-    os.kill(process.pid, signal.SIGINT)
-    while process.poll() is None:
+    ) as process:
+        os.close(follower)
         try:
-            seen += os.read(leader, 4096)
-        except OSError:  # the other end has closed
-            break
-    assert process.wait(timeout=60) == 0
+            seen = read_until(leader, rb"epoch [1-9]\d*/100000")
+            os.kill(process.pid, signal.SIGINT)
+            seen += read_until(leader, rb"Figure, report, model and command")
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            os.close(leader)
     assert b"Training stopped by Ctrl-C" in seen
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["training"]["interrupted"] is True
     load_model(tmp_path / "out")
+
+
+def read_until(terminal, pattern, seconds=120):
+    """What ``terminal`` shows, up to ``pattern``."""
+    seen = b""
+    deadline = time.monotonic() + seconds
+    while not re.search(pattern, seen):
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"{pattern!r} did not come in {seconds} s; seen: {seen[-2000:]!r}"
+        seen += os.read(terminal, 4096)
+    return seen
 
 
 @pytest.mark.slow

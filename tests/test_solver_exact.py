@@ -30,26 +30,47 @@ def test_gradient_over_a_longer_sequence(gain, plasticity):
     assert all(bool(g.any()) for g in expected if g.shape == (8,)), "parameters do not act"
 
 
-def test_gradient_comes_back_through_a_quiet_time():
-    """Few paths lead through a time of inhibition, but before it they multiply.
-
-    Just below the threshold the surrogate is large and the recurrent gradient explodes, while
-    the first adjoint sweeps change almost nothing: stopping there loses all of it.
-    """
-    everyone = ~torch.eye(6, dtype=torch.bool)
-    connectome = phc.HierarchicalConnectome(phc.Topology.from_masks(everyone, everyone.any(0)))
+def exploding(features, mask, decay):
+    """All excitatory, to be held just below the threshold, where gradients grow at every step."""
+    topology = phc.Topology.from_masks(mask, torch.ones(features, dtype=torch.bool))
+    connectome = phc.HierarchicalConnectome(topology)
     with torch.no_grad():
         connectome.raw_weight.fill_(1.0)
-    network = phc.PHC(phc.LIF(6, membrane_decay=0.5), phc.Delay(6), connectome).double()
-    x = torch.full((60, 1, 6), 0.45, dtype=torch.float64)
-    x[30:] = -2.0
+    return phc.PHC(phc.LIF(features, membrane_decay=decay), phc.Delay(features), connectome)
+
+
+def assert_gradient_of_the_last_voltage(network, x):
     x.requires_grad_()
     expected, actual = (
-        torch.autograd.grad(network(x, solver=solver).voltage[-1].sum(), x)
+        torch.autograd.grad(network(x, solver=solver).voltage[-1, :, -1].sum(), x)
         for solver in (phc.Sequential(), phc.Exact())
     )
     assert float(expected[0].abs().max()) > 1e4
     assert_same_gradients(actual, expected, EXACT_GRADIENT)
+
+
+def test_gradient_comes_back_through_a_quiet_time():
+    """The first adjoint sweeps change almost nothing, and stopping there would lose all of it.
+
+    Few paths lead back through a time of inhibition, but before it they multiply.
+    """
+    network = exploding(6, ~torch.eye(6, dtype=torch.bool), 0.5).double()
+    x = torch.full((60, 1, 6), 0.45, dtype=torch.float64)
+    x[30:] = -2.0
+    assert_gradient_of_the_last_voltage(network, x)
+
+
+def test_gradient_comes_back_through_a_weak_synapse():
+    """As above, where a strong cotangent of another neuron hides the small one at every step."""
+    mask = ~torch.eye(7, dtype=torch.bool)
+    mask[6] = mask[:, 6] = False
+    mask[6, 0] = True
+    network = exploding(7, mask, [0.5] * 6 + [0.99])
+    with torch.no_grad():
+        network.connectome.raw_weight[6, 0] = 1e-8
+    x = torch.full((40, 1, 7), 0.45, dtype=torch.float64)
+    x[..., 6] = 0.0
+    assert_gradient_of_the_last_voltage(network.double(), x)
 
 
 def test_gradient_of_a_sample_does_not_know_its_batch():
@@ -143,7 +164,7 @@ def test_nothing_is_recorded_without_gradients():
 def test_bits_do_not_depend_on_the_threads(dtype):
     """Large enough that every operation is divided among the threads."""
     network = make_network(features=64, gain=4.0, dtype=dtype)
-    x = currents(network, 80, batch=12)
+    x = currents(network, 40, batch=16)
     truth = network(x, solver=phc.Sequential())
     before = torch.get_num_threads()
     try:
