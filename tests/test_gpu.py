@@ -1,0 +1,75 @@
+"""What must hold on a CUDA device: run there with ``pytest -m gpu -n 0``."""
+
+import pytest
+import torch
+
+import phc_snn as phc
+from phc_snn import numerics
+from tests.builders import make_network
+from tests.tolerances import assert_near, assert_same_bits
+
+pytestmark = pytest.mark.gpu
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+
+@DTYPES
+@pytest.mark.parametrize("length", [0, 1, 2, 17, 1023])
+def test_scan_and_its_gradients_agree_with_the_cpu(dtype, length):
+    a, b = torch.rand(length, 3, 5, dtype=dtype), torch.randn(length, 3, 5, dtype=dtype)
+    h0 = torch.randn(3, 5, dtype=dtype)
+    found = {}
+    for device in ("cpu", "cuda"):
+        inputs = [v.to(device).detach().requires_grad_() for v in (a, b, h0)]
+        h = phc.affine_scan(*inputs)
+        gradients = torch.autograd.grad(h.square().sum(), inputs, allow_unused=True)
+        found[device] = [h, *gradients]
+    for cpu, cuda in zip(found["cpu"], found["cuda"], strict=True):
+        assert_near(cuda.cpu(), cpu, 1e-4 if dtype == torch.float32 else 1e-11)
+
+
+@DTYPES
+def test_the_exact_product_has_the_bits_of_the_cpu(dtype):
+    x, weight = torch.randn(200, 7, 33, dtype=dtype), torch.randn(20, 33, dtype=dtype)
+    expected = numerics.linear(x, weight)
+    assert_same_bits(numerics.linear(x.cuda(), weight.cuda()).cpu(), expected)
+    alone = torch.stack([numerics.linear(row.cuda(), weight.cuda()) for row in x])
+    assert_same_bits(alone.cpu(), expected)
+
+
+@DTYPES
+@pytest.mark.parametrize("gain", [1.0, 10.0])
+@torch.no_grad()
+def test_exact_is_sequential_on_the_device(dtype, gain):
+    network = make_network(gain=gain, dtype=dtype).cuda()
+    x = torch.randn(80, 6, 8, dtype=dtype, device="cuda")
+    exact, sequential = network(x, solver=phc.Exact()), network(x, solver=phc.Sequential())
+    assert bool(exact.converged.all())
+    assert_same_bits(exact.spikes, sequential.spikes)
+    assert_same_bits(exact.voltage, sequential.voltage)
+
+
+def test_gradient_of_exact_is_that_of_sequential():
+    network = make_network(gain=5.0).cuda()
+    x = torch.randn(60, 4, 8, dtype=torch.float64, device="cuda", requires_grad=True)
+    parameters = [x, *network.parameters()]
+    expected, actual = (
+        torch.autograd.grad(network(x, solver=solver).voltage.square().mean(), parameters)
+        for solver in (phc.Sequential(), phc.Exact())
+    )
+    for e, a in zip(expected, actual, strict=True):
+        assert_near(a, e, 1e-5)
+
+
+def test_a_classifier_trains_on_the_device():
+    model = phc.PHCSSM(3, 2, neurons=16).cuda()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    x = torch.randn(50, 32, 3, device="cuda")
+    labels = (x[..., 0].mean(0) > 0).long()
+    losses = []
+    for _ in range(30):
+        loss = model.loss(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
