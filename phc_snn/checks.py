@@ -16,12 +16,12 @@ def check_features(features: Any) -> None:
 def check_input(
     name: str, x: Any, dims: Sequence[str], features: int, state_batch: int | None = None
 ) -> None:
-    """Refuse input that is not a floating-point tensor of dimensions ``dims``, N last.
+    """Refuse input that is not a floating-point tensor of dimensions ``dims``, ``features`` last.
 
     ``state_batch`` is the batch size of a carried state: it tells batch-first input from
     time-first.
     """
-    expected = f"({', '.join(dims)}) with N = {features}"
+    expected = f"({', '.join(dims)}) with {dims[-1]} = {features}"
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: got {type(x).__name__}, expected a torch.Tensor {expected}")
     if not x.is_floating_point():

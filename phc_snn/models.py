@@ -193,7 +193,7 @@ class PHCSSM(nn.Module):
             TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
             ValueError: A wrong shape, a state of another batch size, NaN or Inf.
         """
-        resting = self._check("x_seq", x_seq, ("T", "B", "N"), state)
+        resting = self._check("x_seq", x_seq, ("T", "B", "D_in"), state)
         carried = None if state is None else state.network
         solution = self.network(self.encoder(x_seq), carried, solver=solver)
         read = solution.voltage if self.readout == "voltage" else solution.spikes
@@ -211,7 +211,7 @@ class PHCSSM(nn.Module):
         Raises:
             TypeError, ValueError: As `forward`.
         """
-        resting = self._check("x_t", x_t, ("B", "N"), state)
+        resting = self._check("x_t", x_t, ("B", "D_in"), state)
         before = resting if state is None else state
         spikes, voltage, network = self.network.step(self.encoder(x_t), before.network)
         read = voltage if self.readout == "voltage" else spikes

@@ -47,16 +47,17 @@ class ALIF(Neuron):
     Args:
         features: N, the number of neurons.
         membrane_decay: ``a_exc`` per step, in [0, 0.99). Default 0.7.
-        adaptation_time: ``tau_adapt`` in steps, above 0.05; ``a_ad = exp(-1 / tau_adapt)``. Default 20.
+        adaptation_time: ``tau_adapt`` in steps, above 0.05; ``a_ad = exp(-1 / tau_adapt)``. Default
+            20.
         adaptation_strength: ``beta``, at least 0. Default 1.
         suppression_decay: ``a_inh`` per step, in [0, 0.99). Default 0.5.
         suppression_strength: ``w_reset``, at least 0. Default 0.2.
         refractory_lag: 0, as published: a crossing suppresses in its own step, so one by less than
             ``w_reset`` never fires. 1: the suppression acts from the next step.
-        drive_transform: ``f``. ``"identity"`` (default) lets currents be signed, as inhibition needs;
-            the adaptation's drive is then scaled by ``1 - a_ad``, so that th is an average of the
-            sigmoid and stays below 1 for any time constant. ``"softplus"`` is the published form,
-            made for a scan in the log domain, and it turns inhibition into weak excitation.
+        drive_transform: ``f``. ``"identity"`` (default) lets currents be signed, as inhibition
+            needs; the adaptation's drive is then scaled by ``1 - a_ad``, so that th is an average
+            of the sigmoid and stays below 1 for any time constant. ``"softplus"`` is the published
+            form, made for a scan in the log domain, and it turns inhibition into weak excitation.
         neuron_options: As `Neuron`: ``threshold`` (``v_th``, default 1), ``spike_grad``, ...
 
     All vectors are one value or one for each neuron, are learnable, and stay in range by their

@@ -103,6 +103,13 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
         self._hidden = state
         return (spikes, *state) if self.output else spikes
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle: a hidden state takes no graph along."""
+        content = dict(self.__dict__)
+        if self._hidden is not None:
+            content["_hidden"] = map_state(torch.Tensor.detach, self._hidden)
+        return content
+
     def reset_mem(self) -> Any:
         """Forget the hidden state, and return states at rest to start a loop with.
 

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire without reset: the snnTorch ``Leaky`` with ``reset_mechanism="none"``."""
+"""Leaky integrate-and-fire without reset: snnTorch's ``Leaky`` with ``reset_mechanism="none"``."""
 
 from typing import Any, NamedTuple
 

@@ -32,11 +32,9 @@ class Exact(Solver):
     Args:
         max_sweeps: Give up after so many; ``Solution.converged`` is then False for samples that are
             not proved. None (default): go on until they are.
-        adjoint_tolerance: The adjoint sweeps of a sample stop when the change at every time step is
-            at most this, relative to the largest cotangent of that step. Default 1e-6. What reaches
-            a step only through connections weaker than that can be missed, however much is made of
-            it before; 0 sweeps until nothing changes any more, which takes two to three times as
-            many sweeps and misses nothing.
+        adjoint_tolerance: The adjoint sweeps of a sample stop when no element changes by more than
+            this relative to itself (or by rounding relative to its time step). Default 1e-6; 0
+            sweeps until nothing changes any more.
 
     Raises:
         ValueError: On solving, for a network without a delay (d = 0): a spike would act in the step
@@ -147,6 +145,7 @@ class Exact(Solver):
         given = current.detach().requires_grad_()
         spikes, _, _ = circuit.fire(given, state, time)
         image = circuit.transmit(spikes, state, time)[0] + driven
+        rounding = min(self.adjoint_tolerance, 4 * torch.finfo(current.dtype).eps)
         limit = math.ceil(current.shape[0] / circuit.delay) + 1
 
         def solve_adjoint(grad: Tensor) -> Tensor:
@@ -160,11 +159,14 @@ class Exact(Solver):
             for _ in range(limit):
                 (pulled,) = torch.autograd.grad(image, given, solution, retain_graph=True)
                 refined = grad + pulled
-                # At every time step by itself: what is small at one can be amplified before it.
-                change = (refined - solution).abs().amax(-1)
-                size = refined.abs().amax(-1)
+                # Each element by itself: one that is small can be amplified further back in time.
+                size = refined.abs()
+                allowed = torch.maximum(
+                    self.adjoint_tolerance * size, rounding * size.amax(-1, keepdim=True)
+                )
+                moving = ((refined - solution).abs() > allowed).any(-1).any(0)
                 solution = torch.where(unsettled[:, None], refined, solution)
-                unsettled = unsettled & (change > self.adjoint_tolerance * size).any(0)
+                unsettled = unsettled & moving
                 if not bool(unsettled.any()):
                     break
             return solution

@@ -1,4 +1,4 @@
-"""Synapses: delay and short-term plasticity along time, and the connectome from neuron to neuron."""
+"""Synapses: delay and short-term plasticity along time, the connectome from neuron to neuron."""
 
 from phc_snn.synapses.connectome import HierarchicalConnectome
 from phc_snn.synapses.delay import Delay, DelayState

@@ -1,4 +1,4 @@
-"""Transmission from neuron to neuron: one masked, sign-constrained product (Chiang 2026, Eqs. 9-10)."""
+"""Transmission between neurons: one masked, sign-constrained product (Chiang 2026, Eqs. 9-10)."""
 
 from typing import Any, Literal, get_args
 
@@ -21,8 +21,8 @@ class HierarchicalConnectome(nn.Module):
         topology: Connections, signs and regions.
         gain: Total excitatory weight onto each neuron at the start; each weight is drawn uniformly
             from half to one and a half times its mean. Default 8.
-        recurrence: Total weight from excitatory onto excitatory neurons of the same or a later region,
-            relative to ``gain``: the loops that excite themselves. Default 0.1.
+        recurrence: Total weight from excitatory onto excitatory neurons of the same or a later
+            region, relative to ``gain``: the loops that excite themselves. Default 0.1.
         inhibition: Total inhibitory weight onto each neuron, relative to ``gain``. Default 0.25.
         dale: ``"construction"`` (default): the weight is the sign times the magnitude of a free
             parameter, so every value of the parameter obeys the law; a weight that reaches zero is
@@ -96,7 +96,7 @@ class HierarchicalConnectome(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Clamp the parameter to Dale's law; needed after each update with ``dale="projection"``."""
+        """Clamp the parameter to Dale's law; needed after each update if ``dale="projection"``."""
         if self.dale == "projection":
             sign = self.sign.to(self.raw_weight.dtype)
             self.raw_weight.copy_(torch.relu(self.raw_weight * sign) * sign)

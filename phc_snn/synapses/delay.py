@@ -16,10 +16,10 @@ class DelayState(NamedTuple):
 
 
 class Delay(Process):
-    """Passes its input on after ``steps`` time steps: ``S[t] = s[t - steps]``, zero before the first.
+    """Passes its input on after ``steps`` steps: ``S[t] = s[t - steps]``, zero before the first.
 
-    In a `phc_snn.PHC` it is what makes the loop causal: a spike acts at the earliest ``steps`` steps
-    later, so a time step can be computed from the past alone.
+    In a `phc_snn.PHC` it is what makes the loop causal: a spike acts at the earliest ``steps``
+    steps later, so a time step can be computed from the past alone.
 
     Args:
         features: N, the number of neurons.
@@ -31,7 +31,9 @@ class Delay(Process):
 
     Example:
         >>> import torch, phc_snn as phc
-        >>> signal, state = phc.Delay(1, steps=2).scan(torch.tensor([1.0, 2, 3, 4]).reshape(4, 1, 1))
+        >>> signal, state = phc.Delay(1, steps=2).scan(
+        ...     torch.tensor([1.0, 2, 3, 4]).reshape(4, 1, 1)
+        ... )
         >>> signal.flatten()
         tensor([0., 0., 1., 2.])
     """
@@ -50,8 +52,8 @@ class Delay(Process):
             )
         if int(given.min()) < 0:
             raise ValueError(
-                f"steps: got {int(given.min())}, expected at least 0: a signal cannot arrive before "
-                "it is sent"
+                f"steps: got {int(given.min())}, expected at least 0: a signal cannot arrive "
+                "before it is sent"
             )
         self.shortest, self.longest = int(given.min()), int(given.max())
         self.register_buffer("delay", given.long().expand(features).clone())
@@ -81,7 +83,7 @@ class Delay(Process):
         return (delayed,), DelayState(queue)
 
     def due(self, state: DelayState) -> Tensor:
-        """The signal (B, N) that arrives in the coming step; known in advance if every delay >= 1."""
+        """The signal (B, N) that arrives in the coming step; known ahead if every delay >= 1."""
         if self.shortest == self.longest:
             return state.queue[:, 0]
         index = (self.longest - self.delay).expand(state.queue.shape[0], 1, self.features)

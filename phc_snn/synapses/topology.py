@@ -1,4 +1,4 @@
-"""Who may connect to whom: regions, excitatory and inhibitory neurons, and the mask (Chiang 2026, Table 2)."""
+"""Who may connect to whom: regions, signs of neurons, and the mask (Chiang 2026, Table 2)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -58,8 +58,8 @@ class Topology:
         for r in present:
             if not bool(self.excitatory[self.region == r].any()):
                 raise ValueError(
-                    f"region {r} has no excitatory neuron, expected at least one: make it larger, or "
-                    "raise excitatory_fraction"
+                    f"region {r} has no excitatory neuron, expected at least one: make it "
+                    "larger, or raise excitatory_fraction"
                 )
 
     @property
@@ -135,10 +135,16 @@ class Topology:
         """From ``(pre, post)`` pairs, as connectome edge lists have them.
 
         Raises:
-            ValueError: A neuron number outside ``0 ... N - 1``, N being the length of ``excitatory``.
+            ValueError: A neuron number outside ``0 ... N - 1``, N being the length of
+                ``excitatory``.
         """
         features = len(excitatory)
-        pairs = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 2)
+        listed = list(edges)
+        pairs = torch.tensor(listed) if listed else torch.zeros(0, 2, dtype=torch.long)
+        if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
+            raise ValueError(
+                f"edges: got {listed[0]!r} and the like, expected (pre, post) pairs of integers"
+            )
         outside = pairs[((pairs < 0) | (pairs >= features)).any(dim=1)]
         if len(outside):
             raise ValueError(
@@ -153,7 +159,7 @@ class Topology:
     def from_sparse(
         cls, matrix: Any, excitatory: Tensor, region: Tensor | None = None
     ) -> "Topology":
-        """From a scipy sparse matrix (row post, column pre); its nonzero entries are connections."""
+        """From a scipy sparse matrix (row post, column pre): nonzero entries are connections."""
         coordinates = matrix.tocoo()
         if coordinates.shape != (len(excitatory), len(excitatory)):
             raise ValueError(
@@ -197,7 +203,8 @@ class Topology:
         """
         if positions.dim() != 2 or positions.shape[0] != self.features:
             raise ValueError(
-                f"positions: got shape {tuple(positions.shape)}, expected ({self.features}, dimensions)"
+                f"positions: got shape {tuple(positions.shape)}, expected "
+                f"({self.features}, dimensions)"
             )
         if not length > 0:
             raise ValueError(f"length: got {length}, expected a positive space constant")
@@ -206,7 +213,7 @@ class Topology:
         return Topology(self.mask & kept, self.excitatory, self.region)
 
     def require_path(self) -> None:
-        """Raise ValueError unless a chain of connections leads from an input to a readout neuron."""
+        """Raise ValueError unless connections lead from an input to a readout neuron."""
         reached = self.inputs
         for _ in range(self.features):
             grown = reached | (self.mask & reached).any(dim=1)
@@ -245,8 +252,8 @@ class Topology:
         )
         if len(fractions) != len(sizes) or not all(0 <= f <= 1 for f in fractions):
             raise ValueError(
-                f"excitatory_fraction: got {excitatory_fraction}, expected a value in [0, 1] for each "
-                f"of {len(sizes)} regions"
+                f"excitatory_fraction: got {excitatory_fraction}, expected a value in [0, 1] for "
+                f"each of {len(sizes)} regions"
             )
         region = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         # The small term keeps 0.8 * 15 = 12 from being rounded down to 11 by floating point.

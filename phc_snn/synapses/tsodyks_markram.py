@@ -41,8 +41,8 @@ class TsodyksMarkram(Process):
         increment: ``U``, utilisation at a first spike, in [0, 1). Default 0.5.
         facilitation_time: ``tau_f`` in steps, above 0.05. Default 10.
         depression_time: ``tau_d`` in steps, above 0.05. Default 20.
-        release: ``"post"`` (published): R after this spike's own depression. ``"pre"``: R before it,
-            as Tsodyks and Markram have it.
+        release: ``"post"`` (published): R after this spike's own depression. ``"pre"``: R before
+            it, as Tsodyks and Markram have it.
 
     All three vectors are one value or one for each neuron, and learnable.
 

@@ -229,3 +229,12 @@ def test_pickles_with_its_hidden_state(make):
     with torch.no_grad():
         hidden(x)
         assert_same_bits(pickle.loads(pickle.dumps(hidden))(x), hidden(x))
+
+
+def test_a_copy_takes_the_hidden_state_along_but_not_its_graph():
+    neuron = phc.ALIF(3, init_hidden=True)
+    x = torch.randn(2, 3)
+    neuron(x)
+    twin = copy.deepcopy(neuron)
+    assert torch.equal(twin(x), neuron(x))
+    assert torch.equal(pickle.loads(pickle.dumps(neuron))(x), twin(x))

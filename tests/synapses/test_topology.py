@@ -269,3 +269,9 @@ class TestRequirePath:
         backwards = phc.Topology.from_edges([(1, 0)], YES[:2], torch.tensor([0, 1]))
         with pytest.raises(ValueError, match=r"expected at least one; connect the regions"):
             backwards.require_path()
+
+
+@pytest.mark.parametrize("edges", [[(0, 1.7)], [(0, 1, 2), (3, 4, 5)], [0, 1]])
+def test_edges_that_are_no_pairs_of_integers(edges):
+    with pytest.raises(ValueError, match=r"edges: got .* expected \(pre, post\) pairs of integers"):
+        phc.Topology.from_edges(edges, torch.ones(8, dtype=torch.bool))
