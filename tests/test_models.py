@@ -11,7 +11,7 @@ from tests.builders import assert_same_solution
 from tests.classifiers import data, make
 from tests.tolerances import TOLERANCE, assert_near, assert_same_bits
 
-# EQUATIONS.md: name, channels, neurons, classes, parameters as published.
+# Chiang 2026, Table 5: name, channels, neurons, classes, parameters as published.
 PUBLISHED = [
     ("SCP1", 6, 64, 2, 9_421),
     ("SCP2", 7, 64, 2, 9_485),

@@ -9,7 +9,7 @@ import torch
 
 import phc_snn as phc
 
-# EQUATIONS.md, Table 2: from (region, type) to (region, type), for two regions.
+# Chiang 2026, Table 2: from (region, type) to (region, type), for two regions.
 WITHIN = {"EE", "EI", "IE", "II"}
 TABLE = {
     "feedforward": {
