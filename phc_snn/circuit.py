@@ -21,7 +21,7 @@ class PHCState(NamedTuple):
     synapses: tuple[Any, ...]
 
 
-@dataclass
+@dataclass(repr=False)
 class Solution:
     """What a solver returns, with the account of how it got there.
 
@@ -48,6 +48,15 @@ class Solution:
     certified_steps: Tensor
     converged: Tensor
     residuals: Tensor
+
+    def __repr__(self) -> str:
+        steps, batch, neurons = self.spikes.shape
+        most = int(self.sweeps.max()) if batch else 0
+        proved = int(self.certified_steps.min()) if batch else 0
+        return (
+            f"Solution(T={steps}, B={batch}, N={neurons}, sweeps<={most}, "
+            f"certified_steps>={proved}, converged={int(self.converged.sum())} of {batch})"
+        )
 
 
 def total_delay(synapses: Sequence[Any]) -> int:

@@ -13,7 +13,10 @@ def main() -> None:
         from phc_snn.commands import app
 
         app(prog_name="phc-snn")
-    except (MissingExtraError, FileNotFoundError, PermissionError, ValueError) as error:
+    except KeyboardInterrupt:
+        print("phc-snn: interrupted; files that were finished are complete", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (MissingExtraError, OSError, ValueError) as error:
         print(f"phc-snn: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -33,6 +33,14 @@ class SolverChoice(StrEnum):
     sequential = "sequential"
 
 
+class DeviceChoice(StrEnum):
+    """Where to train."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+    auto = "auto"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         console.print(phc_snn.__version__)
@@ -50,13 +58,16 @@ def phc(
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Option(help="UEA data set; BasicMotions needs no download.")] = (
-        "BasicMotions"
-    ),
+    data: Annotated[
+        str,
+        typer.Option(
+            help="UEA data set, as the archive spells it; BasicMotions needs no download."
+        ),
+    ] = ("BasicMotions"),
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Initial weights and sample order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Weights, sample order.")] = 0,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons in the network.")] = 32,
     topology: Annotated[
         TopologyChoice, typer.Option(help="Connections between the two regions.")
@@ -69,10 +80,11 @@ def compare(
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 75,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a training step.")] = 20,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Of Adam, at the start.")] = 2e-2,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or auto.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[DeviceChoice, typer.Option(help="Where to train.")] = DeviceChoice.cpu,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results [default: runs/<data>-<time>].")
+        Path | None,
+        typer.Option(help="Folder for the results; else runs/<data>-<time>."),
     ] = None,
 ) -> None:
     """Train on sensor data in parallel over time, then run step by step with the same weights.
@@ -95,7 +107,7 @@ def compare(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        device=device,
+        device=device.value,
         threads=threads,
         out=out,
     )
@@ -124,7 +136,10 @@ def _print_result(result: "CompareResult") -> None:
 
 
 def _table(result: "CompareResult") -> Table:
-    table = Table(title="One network, three ways to run it (test set)")
+    table = Table(
+        title="One network, three ways to run it (test set)",
+        caption="Spikes that differ from sequential, also in % of all spikes; ms for the whole set.",
+    )
     for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "ms"):
         table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)
     comparisons = result.divergence

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -83,11 +84,9 @@ class PHCSSM(nn.Module):
         voltage_weight: Weight of each region's mean squared voltage. Default 1e-3.
         generator: Source of the initial weights; torch's default one if None.
 
-    A fresh network fires between 2 % and 20 % of the time on standardised input, and every neuron
-    can
-    fire: the initial values were searched for that, and for loops that settle in few sweeps (10 or
-    so to exactness at T = 100), over both topologies, 16 to 64 neurons, white noise and
-    BasicMotions.
+    The input should be standardised, each channel to mean 0 and variance 1. A fresh network then
+    fires between 2 % and 20 % of the time and every neuron can fire: the initial values were found
+    by a search for that, and for loops that settle in few sweeps.
 
     Raises:
         ValueError: No connection path from the input neurons to the readout neurons, or an argument
@@ -126,7 +125,8 @@ class PHCSSM(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("in_features", in_features), ("num_classes", num_classes)):
+        sizes = {"in_features": in_features, "num_classes": num_classes, "neurons": neurons}
+        for name, value in sizes.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}: got {value!r}, expected a positive integer")
         if readout not in get_args(Readout):
@@ -144,11 +144,14 @@ class PHCSSM(nn.Module):
         synapses: list[Process] = [Delay(neurons, delay)]
         if plasticity:
             synapses.append(TsodyksMarkram(neurons, release=release))
+        # A softplus drive is never negative and its adaptation is not scaled: another start.
+        published = drive_transform == "softplus"
         neuron = ALIF(
             neurons,
             refractory_lag=refractory_lag,
             drive_transform=drive_transform,
-            threshold=0.5,
+            adaptation_strength=0.05 if published else 1.0,
+            threshold=1.7 if published else 0.5,
             learn_threshold=True,
         )
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
@@ -233,11 +236,27 @@ class PHCSSM(nn.Module):
 
         Args:
             output: What `forward` returned.
-            labels: (B,) class numbers.
+            labels: (B,) class numbers, of any integer dtype.
+
+        Raises:
+            TypeError: Labels that are not integers.
+            ValueError: Labels of another shape than (B,).
+
+        Warns:
+            UserWarning: No neuron fired in the whole batch, so that nothing can be learned.
         """
+        labels = self._check_labels(labels, len(output.logits))
+        if output.solution.spikes.numel() and not bool(output.solution.spikes.any()):
+            warnings.warn(
+                "no neuron fired in this batch; is each input channel standardised (mean 0, "
+                "variance 1)?",
+                stacklevel=2,
+            )
         loss = nn.functional.cross_entropy(
             output.logits, labels, label_smoothing=self.label_smoothing
         )
+        if output.solution.spikes.numel() == 0:
+            return loss  # no step, no rate
         region = self.topology.region.to(labels.device)
         for r in range(self.topology.regions):
             members = region == r
@@ -246,6 +265,18 @@ class PHCSSM(nn.Module):
             loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
             loss = loss + self.voltage_weight * power
         return loss
+
+    @staticmethod
+    def _check_labels(labels: Any, batch: int) -> Tensor:
+        if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+            kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+            raise TypeError(f"labels: got {kind}, expected a tensor of class numbers (integers)")
+        if labels.shape != (batch,):
+            raise ValueError(
+                f"labels: got shape {tuple(labels.shape)} for a batch of {batch}, expected "
+                f"({batch},); if x is (batch, time, channels), pass x.transpose(0, 1)"
+            )
+        return labels.long()
 
     def count_parameters(self) -> ParameterCount:
         """Trainable parameters, and how many of them can act.

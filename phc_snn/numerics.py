@@ -34,9 +34,9 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     transformation, after Ozaki et al. 2012). An exact sum has no order: any matrix product, on any
     machine, gives the same result, which is rounded once to the dtype of ``x``.
 
-    The grid has ``(53 - ceil(log2 K)) // 2`` bits for K columns (24 for K = 32, one float32
-    mantissa). float64 input takes three such grids, one below the other, and six products. The
-    relative error against the row's largest terms is about that of an ordinary product.
+    The grid has ``b = (53 - ceil(log2 K)) // 2`` bits for K columns: 24 for K = 32, one float32
+    mantissa; so an element is kept to ``2**-b`` of its row's largest. float32 input with K > 128
+    takes two such grids, one below the other, and three products; float64 input three and six.
 
     Args:
         x: ``(..., K)`` of any real floating dtype.
@@ -52,14 +52,15 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        slices = 3 if x.dtype == torch.float64 else 1
         bits = (53 - math.ceil(math.log2(max(x.shape[-1], 2)))) // 2
-        x_slices = _slice(rows, bits, slices)
-        w_slices = _slice(weight, bits, slices)
+        slices = 3 if x.dtype == torch.float64 else (1 if bits >= 23 else 2)
+        x_slices, x_top = _slice(rows, bits, slices)
+        w_slices, w_top = _slice(weight, bits, slices)
         total = rows.new_zeros(rows.shape[0], weight.shape[0], dtype=torch.float64)
         for level in reversed(range(slices)):  # smallest terms first
             for i in range(level + 1):
                 total += x_slices[i] @ w_slices[level - i].T
+        total *= x_top * w_top.T
         return total.to(x.dtype).reshape(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
@@ -77,21 +78,24 @@ class _Linear(torch.autograd.Function):
         return grad_x, grad_w
 
 
-def _slice(rows: Tensor, bits: int, slices: int) -> list[Tensor]:
-    """Split each row into ``slices`` float64 parts, each on a grid ``bits`` below the last."""
+def _slice(rows: Tensor, bits: int, slices: int) -> tuple[list[Tensor], Tensor]:
+    """Rows as ``slices`` float64 parts, each on a grid ``bits`` below the last, times ``top``.
+
+    ``top`` (..., 1) is the power of two above the row's largest element.
+    """
     if rows.shape[-1] == 0:
-        return [rows.to(torch.float64)] * slices
-    rest = rows.to(torch.float64)
+        return [rows.to(torch.float64)] * slices, rows.new_ones(len(rows), 1, dtype=torch.float64)
     largest = torch.linalg.vector_norm(rows, math.inf, dim=-1, keepdim=True).to(torch.float64)
     mantissa, _ = torch.frexp(largest)
-    # mantissa * 2**e = largest, so the quotient is exactly 2**e: the power of two above the row.
-    top = torch.where(largest > 0, largest / mantissa, 1.0).clamp(2.0**-400, 2.0**900)
+    # mantissa * 2**e = largest, so the quotient is exactly 2**e.
+    top = torch.where(largest > 0, largest / mantissa, 1.0).clamp(max=2.0**1023)
+    rest = rows.to(torch.float64) / top
     parts = []
     for i in range(1, slices + 1):
         # Adding and subtracting 1.5 * 2**52 units rounds to whole units.
-        shift = top * (1.5 * 2.0 ** (52 - bits * i))
+        shift = 1.5 * 2.0 ** (52 - bits * i)
         part = (rest + shift).sub_(shift)
         parts.append(part)
         if i < slices:
             rest = rest - part
-    return parts
+    return parts, top

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from phc_snn.numerics import sigmoid
 
+_NEVER = -1000.0
+"""Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite."""
+
 Value = float | Sequence[float] | Tensor
 
 
@@ -27,7 +30,8 @@ class Constrained:
         exponential: Without an upper bound, use ``lower + exp(raw)`` instead: for time constants,
             which spread over orders of magnitude, an optimiser's step is then a relative change.
 
-    The value ``lower`` itself can be assigned (raw = -inf): it stays there and gets no gradient.
+    The value ``lower`` itself can be assigned: it stays there and gets no gradient. ``upper``
+    cannot, but an optimiser that drives the parameter far enough reaches it, to rounding.
     """
 
     def __init__(
@@ -52,7 +56,8 @@ class Constrained:
         raw = getattr(module, self.raw_name)
         if self.upper is not None:
             return self.lower + (self.upper - self.lower) * sigmoid(raw)
-        grown = torch.exp(raw) if self.exponential else nn.functional.softplus(raw)
+        # exp(60) steps outlast any sequence; beyond it the exponential would overflow.
+        grown = torch.exp(raw.clamp(max=60.0)) if self.exponential else nn.functional.softplus(raw)
         return self.lower + grown
 
     def __set__(self, module: nn.Module, value: Value) -> None:
@@ -69,7 +74,9 @@ class Constrained:
                 f"{self.name}: got values from {value.min():g} to {value.max():g}, expected "
                 f"{self.lower:g} <= {self.name} < {upper:g}"
             )
-        above = value - self.lower
+        return self._raw(value - self.lower).clamp(min=_NEVER)
+
+    def _raw(self, above: Tensor) -> Tensor:
         if self.upper is not None:
             return torch.logit(above / (self.upper - self.lower))
         # For softplus, log(expm1(v)) = v + log(1 - exp(-v)) does not overflow.

@@ -1,5 +1,6 @@
 """The loop: neurons, synapses and connectome as a recurrent network (Chiang 2026, Eqs. 11-14)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,10 @@ class PHC(nn.Module):
         for part in chain:
             if not isinstance(part, Process) or isinstance(part, Neuron):
                 raise TypeError(f"synapses: got {type(part).__name__}, expected synaptic processes")
+        if not isinstance(connectome, HierarchicalConnectome):
+            raise TypeError(
+                f"connectome: got {type(connectome).__name__}, expected a HierarchicalConnectome"
+            )
         if len({part.features for part in parts}) != 1:
             sizes = ", ".join(f"{type(part).__name__} {part.features}" for part in parts)
             raise ValueError(
@@ -72,6 +77,10 @@ class PHC(nn.Module):
         self.neuron = neuron
         self.synapses = nn.ModuleList(chain)
         self.connectome = connectome
+        if not math.isfinite(drive):
+            raise ValueError(f"drive: got {drive}, expected a finite number")
+        if solver is not None and not isinstance(solver, Solver):
+            raise TypeError(f"solver: got {solver!r}, expected a solver such as phc_snn.Exact()")
         self.drive = float(drive)
         self.solver = Jacobi(4) if solver is None else solver
         self.features = neuron.features
@@ -110,9 +119,11 @@ class PHC(nn.Module):
             ValueError: A wrong shape, a state of another batch size, NaN or Inf, or a network that
                 the solver cannot solve (`Exact` without a delay).
         """
-        start = self._check("x_seq", x_seq, ("T", "B", "N"), state)
         solver = self.solver if solver is None else solver
-        return solver.solve(self._circuit(x_seq.dtype), x_seq, start, at_rest=state is None)
+        if not isinstance(solver, Solver):
+            raise TypeError(f"solver: got {solver!r}, expected a solver such as phc_snn.Exact()")
+        start = self._check("x_seq", x_seq, ("T", "B", "N"), state)
+        return solver.solve(self._circuit(x_seq.dtype), x_seq, start)
 
     def step(self, x_t: Tensor, state: PHCState | None = None) -> tuple[Tensor, Tensor, PHCState]:
         """One time step: ``x_t`` (B, N) -> spikes (B, N), voltage (B, N) and the new state.

@@ -38,8 +38,14 @@ def test_help_names_every_option_of_the_main_job():
     [
         (["compare", "--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
         (["compare", "--sweeps", "0"], "--sweeps"),
-        (["compare", "--neurons", "2", "--epochs", "0"], "region 0 has no excitatory neuron"),
-        (["compare", "--device", "abacus", "--epochs", "1"], "abacus"),
+        (["compare", "--neurons", "2"], "neurons: got 2, expected at least 4"),
+        (["compare", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
+        (["compare", "--device", "abacus"], "abacus"),
+        pytest.param(
+            ["compare", "--device", "cuda"],
+            "no CUDA device is available",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
     ],
 )
 def test_bad_settings_are_one_line_and_exit_status_2(arguments, message, tmp_path):
@@ -47,6 +53,7 @@ def test_bad_settings_are_one_line_and_exit_status_2(arguments, message, tmp_pat
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("*")), "something was left behind"
 
 
 @pytest.fixture(scope="module")

@@ -198,3 +198,46 @@ def test_empty_sequence_keeps_the_state():
         assert output.solution.spikes.shape == (0, 4, 16)
         assert output.logits.shape == (4, 3)
         assert model(data(3, 0), solver=solver).logits.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        (
+            torch.zeros(4),
+            TypeError,
+            "labels: got torch.float32, expected a tensor",
+        ),
+        ([0, 1, 0, 1], TypeError, "labels: got list"),
+        (
+            torch.zeros(20).long(),
+            ValueError,
+            r"labels: got shape \(20,\) .*transpose",
+        ),
+        (torch.zeros(4, 1).long(), ValueError, r"labels: got shape \(4, 1\)"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, kind, message):
+    model = make()
+    output = model(data()[:, :4])
+    with pytest.raises(kind, match=message):
+        model.loss(output, labels)
+
+
+def test_labels_of_any_integer_dtype():
+    model = make()
+    output = model(data()[:, :4])
+    losses = {
+        float(model.loss(output, torch.tensor([0, 1, 0, 1]).to(d)).detach()) for d in INTEGERS
+    }
+    assert len(losses) == 1
+
+
+INTEGERS = (torch.int64, torch.int32, torch.uint8)
+
+
+def test_a_silent_network_is_reported():
+    model = make()
+    x = torch.full_like(data(), 0.0)
+    with pytest.warns(UserWarning, match="no neuron fired in this batch"):
+        model.loss(model(x), torch.zeros(x.shape[1]).long())

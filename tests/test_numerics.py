@@ -152,3 +152,20 @@ def test_each_gradient_of_linear_alone():
         inputs = [t.clone().requires_grad_(i == wanted) for i, t in enumerate((x, weight))]
         linear(*inputs).sum().backward()
         assert [t.grad is not None for t in inputs] == [i == wanted for i in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("x", "w"), [(1e-150, 1.0), (1e300, 1e-200), (1e-300, 1e300), (1e307, 1.0)]
+)
+def test_linear_at_the_ends_of_float64(x, w):
+    x = torch.tensor([[x, x / 3]], dtype=torch.float64)
+    w = torch.tensor([[w, w]], dtype=torch.float64)
+    torch.testing.assert_close(linear(x, w), x @ w.T, rtol=1e-14, atol=0.0)
+
+
+@pytest.mark.parametrize("columns", [4096, 65536])
+def test_linear_stays_as_accurate_as_a_product_for_many_columns(columns):
+    x, w = torch.randn(3, columns), torch.randn(2, columns)
+    exact = x.double() @ w.double().T
+    error = (linear(x, w).double() - exact).abs().max()
+    assert float(error) <= 1e-6 * float(exact.abs().max())

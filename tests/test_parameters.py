@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import phc_snn as phc
 from phc_snn.parameters import Constrained, per_neuron
 
 
@@ -136,3 +137,22 @@ def test_per_neuron_makes_a_copy_in_float64():
     assert given.tolist() == [1.0, 1.0, 1.0]
     assert made.dtype == torch.float64
     assert per_neuron("v", 2, 4).tolist() == [2.0] * 4
+
+
+def test_a_value_at_its_bound_survives_weight_decay():
+    neuron = phc.ALIF(2, suppression_strength=0.0)
+    optimizer = torch.optim.Adam(neuron.parameters(), lr=0.1, weight_decay=1e-2)
+    for _ in range(5):
+        optimizer.zero_grad()
+        neuron.scan(torch.randn(10, 2, 2))[1].square().sum().backward()
+        optimizer.step()
+    assert neuron.suppression_strength.tolist() == [0.0, 0.0]
+
+
+def test_a_time_constant_driven_far_stays_finite():
+    neuron = phc.ALIF(2)
+    with torch.no_grad():
+        neuron.raw_adaptation_time.fill_(500.0)
+    neuron.scan(torch.randn(10, 2, 2))[1].sum().backward()
+    assert bool(torch.isfinite(neuron.adaptation_time).all())
+    assert bool(torch.isfinite(neuron.raw_adaptation_time.grad).all())

@@ -82,12 +82,30 @@ def test_float64_input_to_a_float32_network():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("solver", [phc.Sequential(), phc.Jacobi(3), phc.Exact()], ids=str)
+@pytest.mark.parametrize("solver", [phc.Sequential(), phc.Jacobi(3)], ids=str)
 def test_bfloat16(solver):
     network = make_network(dtype=torch.bfloat16)
     solution = network(currents(network, 12), solver=solver)
     assert solution.voltage.dtype == torch.bfloat16
     assert {t.dtype for t in tensors(solution.state)} == {torch.bfloat16}
+    with pytest.raises(ValueError, match=r"Exact proves bits, and torch\.bfloat16 rounds"):
+        network(currents(network, 12), solver=phc.Exact())
+
+
+@pytest.mark.parametrize("solver", ["exact", phc.Exact])
+def test_what_is_no_solver(solver):
+    network = make_network()
+    with pytest.raises(TypeError, match=r"solver: got .*, expected a solver such as"):
+        network(currents(network, 3), solver=solver)
+    with pytest.raises(TypeError, match=r"solver: got .*, expected a solver such as"):
+        phc.PHC(network.neuron, None, network.connectome, solver=solver)
+
+
+@pytest.mark.parametrize("drive", [float("nan"), float("inf")])
+def test_drive_is_finite(drive):
+    network = make_network()
+    with pytest.raises(ValueError, match=r"drive: got .*, expected a finite number"):
+        phc.PHC(network.neuron, None, network.connectome, drive=drive)
 
 
 @torch.no_grad()

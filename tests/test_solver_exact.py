@@ -183,3 +183,36 @@ def _first_sample(solution):
         current=solution.current[:, :1],
         state=map_state(lambda s: s[:1], solution.state),
     )
+
+
+@pytest.mark.parametrize(("dtype", "weight"), [(torch.float32, 1e7), (torch.float64, 1e16)])
+def test_gradient_is_not_hidden_by_a_stronger_neuron(dtype, weight):
+    """A clique whose gradient explodes, beside an unconnected neuron with a large cotangent."""
+    mask = torch.ones(7, 7, dtype=torch.bool).fill_diagonal_(False)
+    mask[6] = mask[:, 6] = False
+    topology = phc.Topology.from_masks(mask, torch.ones(7, dtype=torch.bool))
+    connectome = phc.HierarchicalConnectome(topology)
+    with torch.no_grad():
+        connectome.raw_weight.fill_(1.0)
+    network = phc.PHC(phc.LIF(7, membrane_decay=0.5), phc.Delay(7), connectome).to(dtype)
+    x = torch.full((60, 1, 7), 0.45, dtype=dtype, requires_grad=True)
+    gradients = []
+    for solver in (phc.Sequential(), phc.Exact()):
+        voltage = network(x, solver=solver).voltage
+        loss = weight * voltage[..., 6].sum() + voltage[-1, :, :6].sum()
+        gradients.append(torch.autograd.grad(loss, x)[0][..., :6])
+    assert_same_gradients(gradients[1:], gradients[:1], EXACT_GRADIENT)
+
+
+def test_gradient_without_a_surrogate():
+    network = phc.PHC(
+        phc.ALIF(8, surrogate_disable=True),
+        phc.Delay(8),
+        phc.HierarchicalConnectome(phc.Topology.bidirectional(8)),
+    ).double()
+    x = torch.randn(20, 2, 8, dtype=torch.float64, requires_grad=True)
+    expected, actual = (
+        torch.autograd.grad(network(x, solver=solver).voltage.sum(), x)
+        for solver in (phc.Sequential(), phc.Exact())
+    )
+    assert_same_gradients(actual, expected, 1e-12)

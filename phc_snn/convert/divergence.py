@@ -10,7 +10,7 @@ from torch import Tensor
 from phc_snn.circuit import Solution
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
-from phc_snn.solvers import Sequential, Solver
+from phc_snn.solvers import Exact, Sequential, Solver
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def measure_divergence(
     model: PHC | PHCSSM,
     x_seq: Tensor,
     *,
-    solvers: Mapping[str, Solver],
+    solvers: Mapping[str, Solver] | None = None,
     reference: Solver | None = None,
 ) -> Divergence:
     """Run one input through several solvers and compare each with the reference.
@@ -93,7 +93,7 @@ def measure_divergence(
     Args:
         model: A `PHC` or `PHCSSM`.
         x_seq: Its input, time first.
-        solvers: Name -> solver.
+        solvers: Name -> solver; the model's own and `Exact()` if None.
         reference: `Sequential()` if None.
 
     Example:
@@ -105,6 +105,9 @@ def measure_divergence(
         0
     """
     truth, truth_logits, seconds = _run(model, x_seq, reference or Sequential())
+    if solvers is None:
+        network = model if isinstance(model, PHC) else model.network
+        solvers = {"own": network.solver, "exact": Exact()}
     compared = {}
     for name, solver in solvers.items():
         compared[name] = _compare(*_run(model, x_seq, solver), truth, truth_logits)

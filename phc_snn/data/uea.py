@@ -1,6 +1,6 @@
 """Multivariate time series of the UEA archive, read by aeon."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ class TimeSeriesDataset:
         classes: Class names, in the order of the label numbers.
         train_x, test_x: (samples, T, channels), float32.
         train_y, test_y: (samples,) class numbers.
+        mean, scale: (channels,) what has been subtracted from the raw data, and then divided by.
     """
 
     name: str
@@ -27,6 +28,8 @@ class TimeSeriesDataset:
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
+    mean: Tensor
+    scale: Tensor
 
     @property
     def channels(self) -> int:
@@ -35,14 +38,16 @@ class TimeSeriesDataset:
     def standardized(self) -> "TimeSeriesDataset":
         """Each channel shifted and scaled to mean 0 and variance 1 over the training samples."""
         mean = self.train_x.mean(dim=(0, 1))
-        scale = self.train_x.std(dim=(0, 1)).clamp(min=1e-8)
-        return TimeSeriesDataset(
-            self.name,
-            self.classes,
-            (self.train_x - mean) / scale,
-            self.train_y,
-            (self.test_x - mean) / scale,
-            self.test_y,
+        spread = self.train_x.std(dim=(0, 1))
+        # A channel that is constant in training stays as it is: any scale would be an invention.
+        constant = spread <= 1e-6 * self.train_x.abs().amax(dim=(0, 1))
+        scale = torch.where(constant, torch.ones_like(spread), spread)
+        return replace(
+            self,
+            train_x=(self.train_x - mean) / scale,
+            test_x=(self.test_x - mean) / scale,
+            mean=self.mean + self.scale * mean,
+            scale=self.scale * scale,
         )
 
 
@@ -77,12 +82,20 @@ def load_uea(name: str = "BasicMotions", folder: Path | str | None = None) -> Ti
         }
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"name: {name!r} is not at hand and aeon could not get it ({error}); check the name, "
-            "or give the folder that holds its .ts files"
+            f"data: no set {name!r} is at hand, and aeon could not download it; check the spelling "
+            f"(BasicMotions is always there), or give the folder of its .ts files ({error})"
         ) from error
     classes = tuple(str(label) for label in np.unique(parts["train"][1]))
     arrays = {part: _as_tensors(name, part, x, y, classes) for part, (x, y) in parts.items()}
-    return TimeSeriesDataset(name, classes, *arrays["train"], *arrays["test"])
+    channels = arrays["train"][0].shape[-1]
+    return TimeSeriesDataset(
+        name,
+        classes,
+        *arrays["train"],
+        *arrays["test"],
+        mean=torch.zeros(channels),
+        scale=torch.ones(channels),
+    )
 
 
 def _as_tensors(

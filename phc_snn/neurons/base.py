@@ -88,6 +88,11 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
                 f"{type(self).__name__} keeps its own state (init_hidden=True); pass no states"
             )
         state = self._hidden
+        if state is not None and input_.dim() == 2 and len(state[0]) != len(input_):
+            raise ValueError(
+                f"input_: batch size {len(input_)} does not match the hidden state's "
+                f"{len(state[0])}; call phc_snn.reset(network) between sequences"
+            )
         if given:
             kind = type(self.initial_state(0))
             if len(states) != len(kind._fields):
@@ -110,6 +115,9 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
             content["_hidden"] = map_state(torch.Tensor.detach, self._hidden)
         return content
 
+    def extra_repr(self) -> str:
+        return f"{self.features}"
+
     def reset_mem(self) -> Any:
         """Forget the hidden state, and return states at rest to start a loop with.
 
@@ -126,14 +134,21 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
 
 
 def reset(module: torch.nn.Module) -> None:
-    """Forget the hidden state of every neuron of this library inside ``module``, and only there."""
+    """Forget the hidden state of every neuron inside ``module``, and only there.
+
+    Neurons of this library and of snnTorch alike. ``snntorch.utils.reset`` knows its own classes
+    only, and clears those of every network in the process.
+    """
     for part in module.modules():
-        if isinstance(part, Neuron):
+        if isinstance(part, SpikingNeuron) and hasattr(part, "reset_mem"):
             part.reset_mem()
 
 
 def detach(module: torch.nn.Module) -> None:
-    """Cut the hidden state of every neuron of this library inside ``module`` from its graph."""
+    """Cut the hidden state of every neuron inside ``module`` from the graph that computed it."""
     for part in module.modules():
         if isinstance(part, Neuron):
             part.detach_hidden()
+        elif isinstance(part, SpikingNeuron):  # snnTorch keeps its states as buffers
+            for name, value in list(part.named_buffers(recurse=False)):
+                setattr(part, name, value.detach())

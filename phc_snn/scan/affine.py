@@ -19,7 +19,6 @@ class Backend(Protocol):
     the last step to the first. ``ADJOINT`` names the backend that solves its backward pass.
     """
 
-    SEQUENTIAL: bool
     ADJOINT: str
 
     def refusal(self, a: Tensor, b: Tensor, h0: Tensor) -> str | None: ...

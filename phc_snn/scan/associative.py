@@ -10,7 +10,6 @@ in bits.
 import torch
 from torch import Tensor
 
-SEQUENTIAL = False
 ADJOINT = "associative"
 
 

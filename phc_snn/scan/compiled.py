@@ -12,7 +12,6 @@ import numba
 import torch
 from torch import Tensor
 
-SEQUENTIAL = True
 ADJOINT = "numba"
 
 _SUPPORTED = (torch.float32, torch.float64, torch.complex64, torch.complex128)

@@ -9,7 +9,6 @@ float32 relative error reaches about 1e-3 at T = 17,984. It is here for comparis
 import torch
 from torch import Tensor
 
-SEQUENTIAL = False
 ADJOINT = "associative"  # cotangents are signed
 
 

@@ -15,8 +15,8 @@ class Solver(abc.ABC):
     """Turns a `Circuit` and its input into a `Solution`."""
 
     @abc.abstractmethod
-    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
-        """Solve for ``x_seq`` (T, B, N) from ``state``; ``at_rest``: it is the resting one."""
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
+        """Solve for ``x_seq`` (T, B, N) from ``state``."""
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -33,13 +33,12 @@ class Exact(Solver):
         max_sweeps: Give up after so many; ``Solution.converged`` is then False for samples that are
             not proved. None (default): go on until they are.
         adjoint_tolerance: The adjoint sweeps of a sample stop when no element changes by more than
-            this relative to itself (or by rounding relative to its time step). Default 1e-6; 0
-            sweeps until nothing changes any more.
+            this relative to itself. Default 1e-6; 0 sweeps until nothing changes any more.
 
     Raises:
         ValueError: On solving, for a network without a delay (d = 0): a spike would act in the step
             that it is fired in, and as spikes are discontinuous that step may have no solution, or
-            several.
+            several. Input of another dtype than float32 and float64.
     """
 
     max_sweeps: int | None = None
@@ -53,12 +52,17 @@ class Exact(Solver):
                 f"adjoint_tolerance: got {self.adjoint_tolerance}, expected a number of at least 0"
             )
 
-    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         if circuit.delay < 1:
             raise ValueError(
                 "Exact needs a synaptic delay of at least 1 step, the network has d = 0: a spike "
                 "would act within its own step, which may then have no solution or several; put a "
                 "Delay(N, steps=1) among the synapses, or use Sequential or Jacobi"
+            )
+        if x_seq.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"Exact proves bits, and {x_seq.dtype} rounds a state differently in a step and "
+                "in a scan; pass x.float(), or use Jacobi"
             )
         time = WholeSequence("sequential")
         driven = circuit.drive * x_seq
@@ -145,7 +149,6 @@ class Exact(Solver):
         given = current.detach().requires_grad_()
         spikes, _, _ = circuit.fire(given, state, time)
         image = circuit.transmit(spikes, state, time)[0] + driven
-        rounding = min(self.adjoint_tolerance, 4 * torch.finfo(current.dtype).eps)
         limit = math.ceil(current.shape[0] / circuit.delay) + 1
 
         def solve_adjoint(grad: Tensor) -> Tensor:
@@ -157,13 +160,15 @@ class Exact(Solver):
             solution = grad
             unsettled = torch.ones(grad.shape[1], dtype=torch.bool, device=grad.device)
             for _ in range(limit):
-                (pulled,) = torch.autograd.grad(image, given, solution, retain_graph=True)
+                found: tuple[Tensor | None, ...] = torch.autograd.grad(
+                    image, given, solution, retain_graph=True, allow_unused=True
+                )
+                pulled = found[0]
+                if pulled is None:  # spikes without a surrogate: nothing flows back in time
+                    break
                 refined = grad + pulled
                 # Each element by itself: one that is small can be amplified further back in time.
-                size = refined.abs()
-                allowed = torch.maximum(
-                    self.adjoint_tolerance * size, rounding * size.amax(-1, keepdim=True)
-                )
+                allowed = self.adjoint_tolerance * refined.abs()
                 moving = ((refined - solution).abs() > allowed).any(-1).any(0)
                 solution = torch.where(unsettled[:, None], refined, solution)
                 unsettled = unsettled & moving

@@ -24,12 +24,12 @@ class Jacobi(Solver):
 
     Args:
         sweeps: k, the number of sweeps (at most, with a tolerance). Default 4.
-        tolerance: Stop a sample when its synaptic current changes by less than this, relative to
+        tolerance: Stop a sample when its synaptic current changes by at most this, relative to
             its norm (the Cauchy criterion, for each sample by itself). It certifies nothing: spikes
             can still be wrong. None (default): always all the sweeps.
         window: Solve in windows of this many steps, each from the final state of the one before;
             None (default) takes the whole sequence as one. With ``window <= sweeps * d`` the result
-            is exact.
+            is exact (from a ``"driven"`` start).
         start: The current of the first sweep. ``"driven"`` (default): drive times the input, as in
             the later sweeps. ``"sensory"``: the input alone, as published; with a drive other than
             1 the first sweep then solves another network, and exactness starts one sweep later.
@@ -49,28 +49,22 @@ class Jacobi(Solver):
         if self.start not in get_args(Start):
             raise ValueError(f"start: got {self.start!r}, expected one of {get_args(Start)}")
 
-    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         if self.window is None or x_seq.shape[0] <= self.window:
-            return self._solve_window(circuit, x_seq, state, at_rest)
+            return self._solve_window(circuit, x_seq, state)
         windows: list[Solution] = []
         for chunk in torch.split(x_seq, self.window):
-            windows.append(self._solve_window(circuit, chunk, state, at_rest and not windows))
+            windows.append(self._solve_window(circuit, chunk, state))
             state = windows[-1].state
         return _join(windows)
 
-    def _solve_window(
-        self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool
-    ) -> Solution:
+    def _solve_window(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         time = WholeSequence()
         batch = x_seq.shape[1]
         driven = circuit.drive * x_seq
         # What is already under way in the synapses arrives whatever the neurons do now.
-        pending = None if at_rest else circuit.transmit(torch.zeros_like(x_seq), state, time)[0]
-        current = driven if self.start == "driven" else x_seq
-        if pending is None:
-            synaptic = torch.zeros_like(x_seq)
-        else:
-            synaptic, current = pending, pending + current
+        synaptic, _ = circuit.transmit(torch.zeros_like(x_seq), state, time)
+        current = synaptic + (driven if self.start == "driven" else x_seq)
         running = torch.arange(batch, device=x_seq.device)
         residuals = x_seq.new_full((self.sweeps, batch), torch.nan)
         finished: list[tuple[Tensor, Solution]] = []
@@ -92,7 +86,7 @@ class Jacobi(Solver):
                 converged=(
                     certified == x_seq.shape[0]
                     if self.tolerance is None
-                    else change < self.tolerance
+                    else change <= self.tolerance
                 ),
                 residuals=residuals,
             )

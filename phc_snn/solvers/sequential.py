@@ -7,7 +7,7 @@ from torch import Tensor
 
 from phc_snn.circuit import Circuit, PHCState, Solution
 from phc_snn.process import OneStep
-from phc_snn.solvers.base import Solver, check_positive
+from phc_snn.solvers.base import Solver, check_positive, leading_steps
 
 
 @dataclass(frozen=True)
@@ -27,28 +27,31 @@ class Sequential(Solver):
     def __post_init__(self) -> None:
         check_positive("transmissions", self.transmissions)
 
-    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState, at_rest: bool) -> Solution:
+    def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         length, batch = x_seq.shape[:2]
-        settled = torch.ones(batch, dtype=torch.bool, device=x_seq.device)
+        settled: list[Tensor] = []
         outputs: tuple[list[Tensor], ...] = ([], [], [])
         # unbind, not x_seq[t]: the backward of an index is a tensor as long as the sequence.
         for x_t in x_seq.unbind(0):
             *values, fixed, state = self._advance(circuit, x_t, state)
             for kept, value in zip(outputs, values, strict=True):
                 kept.append(value)
-            settled = settled if fixed is None else settled & fixed
+            if fixed is not None:
+                settled.append(fixed)
         spikes, voltage, current = (
             torch.stack(kept) if kept else torch.zeros_like(x_seq) for kept in outputs
         )
-        whole = torch.full((batch,), length, device=x_seq.device)
+        proved = torch.full((batch,), length, device=x_seq.device)
+        if settled:
+            proved = leading_steps(torch.stack(settled)[..., None])
         return Solution(
             spikes,
             voltage,
             current,
             state,
-            sweeps=torch.ones_like(whole),
-            certified_steps=whole,
-            converged=settled,
+            sweeps=torch.ones_like(proved),
+            certified_steps=proved,
+            converged=proved == length,
             residuals=x_seq.new_zeros(0, batch),
         )
 

@@ -55,6 +55,11 @@ class HierarchicalConnectome(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(topology, Topology):
+            raise TypeError(
+                f"topology: got {type(topology).__name__}, expected a Topology, for example "
+                "Topology.bidirectional(64)"
+            )
         if dale is not None and dale not in get_args(Dale):
             raise ValueError(f"dale: got {dale!r}, expected one of {get_args(Dale)} or None")
         for name, value in (
@@ -111,6 +116,11 @@ class HierarchicalConnectome(nn.Module):
         The bits of the result do not depend on batch, sequence length or threads
         (`phc_snn.numerics.linear`). ``weight`` is `weight` where the caller has it at hand.
         """
+        if not signal.is_floating_point() or signal.shape[-1:] != (self.features,):
+            raise ValueError(
+                f"signal: got {signal.dtype} of shape {tuple(signal.shape)}, expected a "
+                f"floating-point tensor (..., {self.features})"
+            )
         weight = self.weight if weight is None else weight
         return numerics.linear(signal, weight.to(signal.dtype))
 

@@ -58,9 +58,15 @@ class Delay(Process):
         self.shortest, self.longest = int(given.min()), int(given.max())
         self.register_buffer("delay", given.long().expand(features).clone())
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.shortest, self.longest = int(self.delay.min()), int(self.delay.max())
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}delay")
+        if saved is not None and not torch.equal(saved.to(self.delay.device), self.delay):
+            args[-1].append(
+                f"{prefix}delay: the saved network has other delays than this one; build the "
+                "module with the delays it was saved with"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def initial_state(
         self,

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_features
+
 
 @dataclass(frozen=True, eq=False)
 class Topology:
@@ -236,9 +238,12 @@ class Topology:
         *,
         feedback: bool,
     ) -> "Topology":
+        check_features(features)
         if isinstance(regions, int):
             if not 1 <= regions <= features:
-                raise ValueError(f"regions: got {regions}, expected 1 to {features}")
+                raise ValueError(
+                    f"regions: got {regions}, expected 1 to {features}, the number of neurons"
+                )
             small, larger = divmod(features, regions)
             sizes = [small + (r < larger) for r in range(regions)]
         else:

@@ -14,7 +14,7 @@ FORMAT = 1
 """Version of the checkpoint's layout; another one is refused."""
 
 
-def save_model(model: PHCSSM, folder: Path, **extra: Any) -> None:
+def save_model(model: PHCSSM, folder: Path | str, **extra: Any) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder``, each atomically.
 
     Args:
@@ -23,6 +23,7 @@ def save_model(model: PHCSSM, folder: Path, **extra: Any) -> None:
         extra: JSON values to keep beside the model's own config (data set, classes, scaling).
     """
     safetensors = require("safetensors.torch", extra="train")
+    folder = Path(folder)
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     write_atomically(
         folder / "model.safetensors", lambda path: safetensors.save_file(tensors, str(path))

@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +40,7 @@ class CompareConfig:
         epochs, batch_size, learning_rate: Of the training.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         threads: CPU threads. Networks of this size gain nothing from a second one, and lose much
-            where other programs hold the cores; and the result does not depend on their number.
+            where other programs hold the cores. (Sums of gradients depend on their number.)
         out: Folder for the results; None makes ``runs/<data>-<date>-<time>``.
     """
 
@@ -67,6 +69,20 @@ class CompareConfig:
         if self.solver not in solvers:
             raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(solvers)}")
         return solvers[self.solver]
+
+    def check(self) -> None:
+        """Refuse what can be refused before seconds are spent on imports and data.
+
+        Raises:
+            ValueError: A device that is not there, or too few neurons for the topology.
+        """
+        if self.device not in ("cpu", "cuda", "auto"):
+            raise ValueError(f"device: got {self.device!r}, expected cpu, cuda or auto")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
+        if self.neurons < 4:
+            raise ValueError(f"neurons: got {self.neurons}, expected at least 4, two a region")
+        self.make_solver()
 
     def command(self) -> str:
         """The command line that repeats the run."""
@@ -110,14 +126,26 @@ def compare(config: CompareConfig) -> CompareResult:
     Raises:
         MissingExtraError: An optional package is not installed.
         FileNotFoundError: The data set is not at hand.
+        OSError: The folder for the results cannot be made.
         ValueError: A setting outside its range.
     """
+    config.check()
+    folder = config.out or _new_folder(config.data)
+    with _results_in(folder):
+        return _compare(config, folder)
+
+
+def _compare(config: CompareConfig, folder: Path) -> CompareResult:
     torch.set_num_threads(config.threads)
     dataset = load_uea(config.data, config.data_dir).standardized()
-    folder = config.out or _new_folder(config.data)
-    folder.mkdir(parents=True, exist_ok=True)
     model, training = train(config, dataset)
-    save_model(model, folder, data=config.data, classes=dataset.classes)
+    save_model(
+        model,
+        folder,
+        data=config.data,
+        classes=dataset.classes,
+        scaling={"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()},
+    )
     write_text(folder / "command.txt", config.command() + "\n")
     divergence, accuracy, sweeps, differences = evaluate(model, dataset, config.make_solver())
     result = CompareResult(
@@ -230,6 +258,22 @@ def _most_different(parallel: Comparison, sequential: Comparison) -> int:
     """The sample to show: the one with the most differing spikes, the first one if none differs."""
     differing = parallel.solution.spikes != sequential.solution.spikes
     return int(differing.sum(dim=(0, 2)).argmax())
+
+
+@contextmanager
+def _results_in(folder: Path) -> Iterator[None]:
+    """Make the folder before the work, and leave no empty one behind if the work fails."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"out: cannot make the folder {folder} ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        for path in made:
+            if not any(path.iterdir()):
+                path.rmdir()
 
 
 def _new_folder(data: str) -> Path:

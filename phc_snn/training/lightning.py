@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ class TrainingResult:
     """How a training ended.
 
     Attributes:
-        epochs: Epochs that were finished.
+        epochs: Epochs; the last one may have been cut short by Ctrl-C.
         losses: Mean training loss of each.
         interrupted: Stopped by Ctrl-C; the model holds the weights of the last step.
         seconds: Time of the training.
@@ -55,6 +56,11 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         x, labels = batch
         output = self.model(x.transpose(0, 1))
         loss = self.model.loss(output, labels)
+        if not bool(torch.isfinite(loss)):
+            raise ValueError(
+                f"learning_rate: {self.learning_rate:g} made the loss {float(loss.detach())} in "
+                f"epoch {self.current_epoch + 1}; use a smaller one"
+            )
         accuracy = (output.logits.argmax(-1) == labels).float().mean()
         self.log("loss", loss, on_step=False, on_epoch=True)
         self.log("accuracy", accuracy, on_step=False, on_epoch=True)
@@ -132,9 +138,11 @@ class EpochBar(lightning.Callback):  # type: ignore[misc]
         progress = require("rich.progress", extra="cli")
         self.bar = progress.Progress(
             progress.TextColumn("Training"),
-            progress.BarColumn(),
+            progress.BarColumn(bar_width=20),
             progress.TextColumn("epoch {task.completed}/{task.total}"),
-            progress.TextColumn("loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"),
+            progress.TextColumn(
+                "training loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"
+            ),
             progress.TimeRemainingColumn(),
         )
         self.task = self.bar.add_task("", total=epochs, loss="-", accuracy="-")
@@ -168,18 +176,25 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_interrupt(trainer: Any) -> Iterator[list[int]]:
+def _stop_on_interrupt(trainer: Any) -> Iterator[list[float]]:
     """Let a first Ctrl-C end the training after its step; a second one acts as usual.
 
     Lightning itself answers Ctrl-C with sys.exit, and the trained weights would be lost.
     """
-    received: list[int] = []
+    received: list[float] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+        now = time.monotonic()
+        # One key press can arrive twice: from the terminal, and passed on by a launcher.
+        if received and now - received[0] > 1.0:
+            signal.signal(signal.SIGINT, previous)
+            raise KeyboardInterrupt
+        received.append(now)
         trainer.should_stop = True
-        signal.signal(signal.SIGINT, previous)
 
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # signals belong to the main thread; a caller's own handling stands
+        return
     previous = signal.signal(signal.SIGINT, stop)
     try:
         yield received

@@ -15,8 +15,8 @@ class Wrapped(Solver):
 
     inner = Jacobi(3)
 
-    def solve(self, circuit, x_seq, state, at_rest):
-        return self.change(self.inner.solve(circuit, x_seq, state, at_rest), x_seq, state)
+    def solve(self, circuit, x_seq, state):
+        return self.change(self.inner.solve(circuit, x_seq, state), x_seq, state)
 
     def change(self, solution, x_seq, state):
         return solution
@@ -48,17 +48,17 @@ class ClaimsWithoutTheState(Wrapped):
 
 
 class CentresTheBatch(Solver):
-    def solve(self, circuit, x_seq, state, at_rest):
+    def solve(self, circuit, x_seq, state):
         centred = x_seq - x_seq.mean(1, keepdim=True)
-        return Jacobi(3).solve(circuit, centred, state, at_rest)
+        return Jacobi(3).solve(circuit, centred, state)
 
 
 class StopsWithTheWholeBatch(Solver):
     """The Cauchy criterion over the batch instead of for each sample."""
 
-    def solve(self, circuit, x_seq, state, at_rest):
+    def solve(self, circuit, x_seq, state):
         for sweeps in range(1, 40):
-            solution = Jacobi(sweeps).solve(circuit, x_seq, state, at_rest)
+            solution = Jacobi(sweeps).solve(circuit, x_seq, state)
             if bool((solution.residuals[-1] < 0.2).all()):
                 break
         return solution
@@ -70,9 +70,12 @@ class ChangesTheStateInPlace(Wrapped):
         return solution
 
 
-class TreatsRestApart(Solver):
-    def solve(self, circuit, x_seq, state, at_rest):
-        return Jacobi(1 if at_rest else 4).solve(circuit, x_seq, state, at_rest)
+class NeverTwiceTheSame(Solver):
+    sweeps = 0
+
+    def solve(self, circuit, x_seq, state):
+        self.sweeps += 1
+        return Jacobi(self.sweeps).solve(circuit, x_seq, state)
 
 
 class ForgetsOnEmptyInput(Wrapped):
@@ -103,32 +106,32 @@ class ReturnsTheNextCurrent(Wrapped):
 
 
 class IsRandom(Solver):
-    def solve(self, circuit, x_seq, state, at_rest):
+    def solve(self, circuit, x_seq, state):
         noisy = x_seq + torch.randn_like(x_seq)
-        return Jacobi(2).solve(circuit, noisy, state, at_rest)
+        return Jacobi(2).solve(circuit, noisy, state)
 
 
 class CarriesStateFromSweepToSweep(Solver):
     """Each sweep starts where the last one ended, which is not causal."""
 
-    def solve(self, circuit, x_seq, state, at_rest):
-        solution = Jacobi(1).solve(circuit, x_seq, state, at_rest)
+    def solve(self, circuit, x_seq, state):
+        solution = Jacobi(1).solve(circuit, x_seq, state)
         for _ in range(4):
-            solution = Jacobi(1).solve(circuit, x_seq, solution.state, False)
+            solution = Jacobi(1).solve(circuit, x_seq, solution.state)
         return replace(solution, certified_steps=torch.zeros_like(solution.certified_steps))
 
 
 class IgnoresTheState(Solver):
-    def solve(self, circuit, x_seq, state, at_rest):
-        return Exact().solve(circuit, x_seq, map_state(torch.zeros_like, state), True)
+    def solve(self, circuit, x_seq, state):
+        return Exact().solve(circuit, x_seq, map_state(torch.zeros_like, state))
 
 
 class CutsTheLoopFromTheGraph(Solver):
     """The right result, with the gradient of a single sweep."""
 
-    def solve(self, circuit, x_seq, state, at_rest):
+    def solve(self, circuit, x_seq, state):
         with torch.no_grad():
-            solution = Sequential().solve(circuit, x_seq, state, at_rest)
+            solution = Sequential().solve(circuit, x_seq, state)
         time = WholeSequence()
         driven = circuit.drive * x_seq
         current = solution.current + (driven - driven.detach())

@@ -114,7 +114,7 @@ class TestHiddenState:
             (
                 torch.zeros(4, 3),
                 ValueError,
-                "x_t: batch size 4 does not match the carried state's 2",
+                "input_: batch size 4 does not match .* phc_snn.reset",
             ),
             (torch.zeros(2, 5), ValueError, r"x_t: got shape \(2, 5\)"),
             (torch.zeros(2, 3, dtype=torch.int64), TypeError, "x_t: got torch.int64"),
@@ -238,3 +238,19 @@ def test_a_copy_takes_the_hidden_state_along_but_not_its_graph():
     twin = copy.deepcopy(neuron)
     assert torch.equal(twin(x), neuron(x))
     assert torch.equal(pickle.loads(pickle.dumps(neuron))(x), twin(x))
+
+
+def test_reset_and_detach_reach_snntorch_neurons_of_the_tree():
+    net = nn.Sequential(
+        nn.Linear(3, 4), snntorch.Leaky(beta=0.9, init_hidden=True), phc.ALIF(4, init_hidden=True)
+    )
+    other = snntorch.Leaky(beta=0.9, init_hidden=True)
+    x = torch.randn(2, 3)
+    first = net(x)
+    other(torch.randn(2, 4))
+    net(x)
+    phc.detach(net)
+    net(x).sum().backward()
+    phc.reset(net)
+    assert_same_bits(net(x), first)
+    assert bool(other.mem.any()), "a neuron outside the tree was cleared"
