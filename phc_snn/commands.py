@@ -77,7 +77,7 @@ def compare(
         SolverChoice, typer.Option(help="Solver that trains, and the parallel mode.")
     ] = SolverChoice.jacobi,
     sweeps: Annotated[int, typer.Option(min=1, help="Sweeps of the jacobi solver.")] = 4,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 75,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 150,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a training step.")] = 20,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="Of Adam, at the start.")] = 2e-2,
     device: Annotated[DeviceChoice, typer.Option(help="Where to train.")] = DeviceChoice.cpu,
@@ -138,7 +138,7 @@ def _print_result(result: "CompareResult") -> None:
 def _table(result: "CompareResult") -> Table:
     table = Table(
         title="One network, three ways to run it (test set)",
-        caption="Spikes that differ from sequential, also in % of all spikes; ms for the whole set.",
+        caption="Spikes that differ from sequential, and in % of all; ms for the whole set.",
     )
     for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "ms"):
         table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)

@@ -52,7 +52,7 @@ class CompareConfig:
     delay: int = 1
     solver: SolverName = "jacobi"
     sweeps: int = 4
-    epochs: int = 75
+    epochs: int = 150
     batch_size: int = 20
     learning_rate: float = 2e-2
     device: str = "cpu"
