@@ -197,15 +197,20 @@ def train(config: CompareConfig, dataset: TimeSeriesDataset) -> "tuple[PHCSSM, T
 
 
 def evaluate(
-    model: PHCSSM, dataset: TimeSeriesDataset, solver: Solver, most_sweeps: int = 12
+    model: PHCSSM, dataset: TimeSeriesDataset, solver: Solver, most_sweeps: int | None = None
 ) -> tuple[Divergence, dict[str, float], list[int], list[float]]:
-    """Both modes on the test set: divergence, accuracies, and the difference against sweeps."""
+    """Both modes on the test set: divergence, accuracies, and the difference against sweeps.
+
+    The sweeps go up to ``most_sweeps``; by default until nothing differs, 40 at most.
+    """
     x = dataset.test_x.transpose(0, 1)
     # The first run of a process compiles and allocates; the timed ones should not pay for it.
     measure_divergence(model, x[:, :1], solvers={"parallel": solver})
     divergence = measure_divergence(model, x, solvers={"parallel": solver, "exact": Exact()})
     modes = {"sequential": divergence.reference, **divergence.solvers}
     accuracy = {name: _accuracy(mode, dataset) for name, mode in modes.items()}
+    if most_sweeps is None:
+        most_sweeps = min(int(divergence.solvers["exact"].solution.sweeps.max()), 40)
     sweeps = list(range(1, most_sweeps + 1))
     curve = measure_divergence(model, x, solvers={str(k): Jacobi(k) for k in sweeps})
     return divergence, accuracy, sweeps, [curve.solvers[str(k)].step_difference for k in sweeps]
