@@ -84,7 +84,7 @@ class PHCSSM(nn.Module):
         voltage_weight: Weight of each region's mean squared voltage. Default 1e-3.
         generator: Source of the initial weights; torch's default one if None.
 
-    The input should be standardised, each channel to mean 0 and variance 1. A fresh network then
+    The input should be standardised, each channel to mean 0 and variance 1. A default network then
     fires between 2 % and 20 % of the time and every neuron can fire: the initial values were found
     by a search for that, and for loops that settle in few sweeps.
 
