@@ -13,6 +13,12 @@ def check_features(features: Any) -> None:
         raise ValueError(f"features: got {features!r}, expected a positive number of neurons")
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Refuse what is not a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+
+
 def check_input(
     name: str, x: Any, dims: Sequence[str], features: int, state_batch: int | None = None
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from phc_snn.checks import check_finite, check_input, check_state
+from phc_snn.checks import check_finite, check_input, check_positive, check_state
 from phc_snn.circuit import PHCState, Solution
 from phc_snn.encoder import Encoder
 from phc_snn.neurons import ALIF
@@ -127,8 +127,7 @@ class PHCSSM(nn.Module):
         super().__init__()
         sizes = {"in_features": in_features, "num_classes": num_classes, "neurons": neurons}
         for name, value in sizes.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a positive integer")
+            check_positive(name, value)
         if readout not in get_args(Readout):
             raise ValueError(f"readout: got {readout!r}, expected one of {get_args(Readout)}")
         topology = _topology(topology, neurons)

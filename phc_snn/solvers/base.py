@@ -1,7 +1,6 @@
 """What a solver is, and what the iterative ones measure after each sweep."""
 
 import abc
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +16,6 @@ class Solver(abc.ABC):
     @abc.abstractmethod
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         """Solve for ``x_seq`` (T, B, N) from ``state``."""
-
-
-def check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: got {value!r}, expected a positive integer")
 
 
 @torch.no_grad()

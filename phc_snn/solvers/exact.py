@@ -7,9 +7,10 @@ from itertools import count
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit, PHCState, Solution
 from phc_snn.process import WholeSequence
-from phc_snn.solvers.base import Solver, check_positive, leading_steps, relative_change
+from phc_snn.solvers.base import Solver, leading_steps, relative_change
 from phc_snn.state import map_state
 
 

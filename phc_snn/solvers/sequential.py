@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit, PHCState, Solution
 from phc_snn.process import OneStep
-from phc_snn.solvers.base import Solver, check_positive, leading_steps
+from phc_snn.solvers.base import Solver, leading_steps
 
 
 @dataclass(frozen=True)
