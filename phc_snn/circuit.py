@@ -1,17 +1,21 @@
 """The two halves of the recurrent loop, for a solver to close (Chiang 2026, Eqs. 11-14)."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from phc_snn.neurons.base import Neuron
-from phc_snn.process import OneStep, Process, TimeAxis
-from phc_snn.state import tensors
+from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence
+from phc_snn.state import map_state, tensors
 from phc_snn.synapses.connectome import HierarchicalConnectome
 from phc_snn.synapses.delay import Delay
+
+_SHORTEST_SCAN = 3
+"""Steps from which on a scan is faster than as many single steps (measured)."""
 
 
 class PHCState(NamedTuple):
@@ -19,6 +23,28 @@ class PHCState(NamedTuple):
 
     neuron: Any
     synapses: tuple[Any, ...]
+
+
+AdjointKind = Literal["exact", "truncated", "unrolled"]
+
+
+@dataclass
+class Adjoint:
+    """Account of a backward pass, filled in when it has run.
+
+    Attributes:
+        kind: ``"exact"``, ``"truncated"`` or ``"unrolled"``.
+        sweeps: (B,) backward sweeps of each sample; None before the backward pass, and
+            where there are none (``"unrolled"``).
+        residual: (B,) largest relative change of an element in a sample's last sweep. 0 where the
+            cotangents were propagated step by step.
+        stepped: (B,) whether they were, because sweeping did not settle them.
+    """
+
+    kind: AdjointKind
+    sweeps: Tensor | None = None
+    residual: Tensor | None = None
+    stepped: Tensor | None = None
 
 
 @dataclass(repr=False)
@@ -36,8 +62,12 @@ class Solution:
             backend keeps the step's order, to rounding where it does not.
         converged: (B,) whether the solver's own criterion was met: for `Exact` the certificate, for
             `Jacobi` its tolerance (the certificate if it has none), always for `Sequential`.
-        residuals: (sweeps, B) relative change of the synaptic current in each sweep; NaN after a
-            sample has stopped.
+        residuals: (sweeps, B) relative change in each sweep, NaN after a sample has stopped: of the
+            synaptic current for `Jacobi`, of the spikes in the window swept for `Exact`.
+        work: (B,) neuron updates that the solver made for each sample, relative to one sweep over
+            its sequence; `Sequential` takes 1. (`Exact` makes one more to record a gradient.)
+        adjoint: Account of the backward pass of `Exact`; None for other solvers, and without
+            gradients.
     """
 
     spikes: Tensor
@@ -48,6 +78,8 @@ class Solution:
     certified_steps: Tensor
     converged: Tensor
     residuals: Tensor
+    work: Tensor
+    adjoint: Adjoint | None = None
 
     def __repr__(self) -> str:
         steps, batch, neurons = self.spikes.shape
@@ -68,8 +100,12 @@ class Circuit:
     """A network with its coefficients evaluated: what the solvers put together.
 
     The two halves of the loop, `fire` along time and `transmit` along the axons and across neurons,
-    work on any time axis. `receive` and `send` are `transmit` cut at the delay: what arrives in a
-    step is known before the neurons fire in it.
+    work on any time axis. `receive` and `send` are `transmit` cut at the longest delay: what
+    arrives in the next `block` steps is known before the neurons fire in them.
+
+    Attributes:
+        delay: d, the smallest number of steps from a spike to its effect on another neuron.
+        block: The steps that `advance` can take at once: the share of d that one `Delay` has.
     """
 
     def __init__(
@@ -88,9 +124,9 @@ class Circuit:
         self._neuron = neuron.coefficients(dtype)
         self._synapses = [part.coefficients(dtype) for part in self.processes]
         self._weight = connectome.weight.to(dtype)
-        self._cut = next(
-            (i for i, p in enumerate(self.processes) if isinstance(p, Delay) and p.shortest > 0), 0
-        )
+        shortest = [p.shortest if isinstance(p, Delay) else 0 for p in self.processes]
+        self.block = max(shortest, default=0)
+        self._cut = shortest.index(self.block) if shortest else 0
 
     def fire(self, current: Tensor, state: PHCState, time: TimeAxis) -> tuple[Tensor, Tensor, Any]:
         """Spikes and voltage of the neurons under ``current``, and their new state."""
@@ -104,26 +140,97 @@ class Circuit:
         signal, states = self._pass(spikes, state.synapses, 0, len(self.processes), time)
         return self.connectome(signal, self._weight), states
 
-    def receive(self, state: PHCState) -> tuple[Tensor, tuple[Any, ...]]:
-        """Synaptic current of the coming step, from what is under way; needs a delay of at least 1.
+    def receive(
+        self, state: PHCState, steps: int, time: TimeAxis
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """Synaptic current of the coming steps, at most `block`, from what is under way.
 
-        Returns the states of the processes behind the delay, which have taken this step already.
+        Returns the states of the processes behind the delay, which have taken these steps already.
         """
         cut = self._cut
-        delay = self.processes[cut]
+        due: Tensor = self.processes[cut].due(state.synapses[cut], steps)  # type: ignore[operator]
         signal, behind = self._pass(
-            delay.due(state.synapses[cut]),  # type: ignore[operator]
+            due[0] if isinstance(time, OneStep) else due,
             state.synapses,
             cut + 1,
             len(self.processes),
-            OneStep(),
+            time,
         )
         return self.connectome(signal, self._weight), behind
 
-    def send(self, spikes: Tensor, state: PHCState, behind: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The synapses' states after the step in which the neurons fired ``spikes``."""
-        _, ahead = self._pass(spikes, state.synapses, 0, self._cut + 1, OneStep())
+    def send(
+        self, spikes: Tensor, state: PHCState, behind: tuple[Any, ...], time: TimeAxis
+    ) -> tuple[Any, ...]:
+        """The synapses' states after the steps in which the neurons fired ``spikes``."""
+        _, ahead = self._pass(spikes, state.synapses, 0, self._cut + 1, time)
         return ahead + behind
+
+    def behind(self, synapses: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The states of the processes behind the delay, out of those of all."""
+        return synapses[self._cut + 1 :]
+
+    def advance(
+        self,
+        driven: Tensor,
+        state: PHCState,
+        time: TimeAxis,
+        given: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
+        """One step (B, N), or up to `block` steps (steps, B, N), without any iteration.
+
+        Args:
+            driven: Drive times input.
+            state: Before these steps.
+            time: `OneStep`, or `WholeSequence`.
+            given: The current, where it is known already: it takes these values, and its
+                derivatives stay those of the network.
+
+        Returns:
+            Spikes, voltage, current, and the state after these steps.
+        """
+        steps = 1 if isinstance(time, OneStep) else len(driven)
+        synaptic, behind = self.receive(state, steps, time)
+        current = synaptic + driven
+        if given is not None:
+            current = current + (given - current).detach()
+        spikes, voltage, neuron = self.fire(current, state, time)
+        synapses = self.send(spikes, state, behind, time)
+        return spikes, voltage, current, PHCState(neuron, synapses)
+
+    def run(
+        self, driven: Tensor, state: PHCState, current: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
+        """A sequence (T, B, N) in blocks, one after the other: `advance` over and over.
+
+        Each block holds as many steps as the delay lets be known ahead.
+        """
+        single = self.block < _SHORTEST_SCAN
+        time: TimeAxis = OneStep() if single else WholeSequence("sequential")
+        outputs: tuple[list[Tensor], ...] = ([], [], [])
+
+        # unbind and split, not x[t]: the backward of an index is a tensor as long as the sequence.
+        def pieces(x: Tensor) -> tuple[Tensor, ...]:
+            return x.unbind(0) if single else torch.split(x, self.block)
+
+        driven_pieces = pieces(driven)
+        known = [None] * len(driven_pieces) if current is None else pieces(current)
+        for piece, given in zip(driven_pieces, known, strict=True):
+            *values, state = self.advance(piece, state, time, given)
+            for kept, value in zip(outputs, values, strict=True):
+                kept.append(value)
+        if not len(driven):
+            return driven, driven, driven, state
+        join = torch.stack if single else torch.cat
+        spikes, voltage, current = (join(kept) for kept in outputs)
+        return spikes, voltage, current, state
+
+    def detach(self) -> "Circuit":
+        """The same network, its coefficients constants."""
+        detached = copy(self)
+        detached._neuron = map_state(Tensor.detach, self._neuron)
+        detached._synapses = [map_state(Tensor.detach, c) for c in self._synapses]
+        detached._weight = self._weight.detach()
+        return detached
 
     def requires_grad(self, driven: Tensor, state: PHCState) -> bool:
         """Whether a result depends on anything that wants a gradient."""

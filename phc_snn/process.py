@@ -31,8 +31,11 @@ class TimeAxis(Protocol):
         """For each value of ``h`` the one before it; ``initial`` before the first."""
         ...
 
-    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` delayed by ``delay`` (N,) steps, fed from ``queue`` (B, D, N); the new queue."""
+    def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``x`` delayed by ``D - lead`` (N,) steps, fed from ``queue`` (B, D, N); the new queue.
+
+        Without a ``lead`` all lanes have the delay D.
+        """
         ...
 
 
@@ -46,8 +49,8 @@ class OneStep:
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return initial
 
-    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
-        delayed, queue = WholeSequence("reference").shift(x[None], queue, delay)
+    def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
+        delayed, queue = WholeSequence("reference").shift(x[None], queue, lead)
         return delayed[0], queue
 
 
@@ -65,19 +68,43 @@ class WholeSequence:
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return torch.cat([initial[None], h])[:-1]
 
-    def shift(self, x: Tensor, queue: Tensor, delay: Tensor) -> tuple[Tensor, Tensor]:
-        length, longest = x.shape[0], queue.shape[1]
-        if longest == 0:
+    def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
+        if queue.shape[1] == 0:
             return x, queue
         timeline = torch.cat([queue.transpose(0, 1), x])
-        distinct = torch.unique(delay).tolist()
-        if len(distinct) == 1:
-            delayed = timeline[longest - distinct[0] : longest - distinct[0] + length]
-        else:
-            start = (longest - delay).expand(x.shape[1:])
-            index = torch.arange(length, device=x.device)[:, None, None] + start
-            delayed = timeline.gather(0, index)
-        return delayed, timeline[length:].transpose(0, 1).clone()
+        return arrivals(timeline, lead, len(x)), timeline[len(x) :].transpose(0, 1).clone()
+
+
+class Trajectory(WholeSequence):
+    """As `WholeSequence`, but the states that it hands on are those after every step.
+
+    Their tensors have time in front, (T, B, ...), so that a run can be taken up again from any of
+    its steps.
+    """
+
+    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        h = affine_scan(a, b, initial, backend=self.backend)
+        return h, h
+
+    def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
+        longest = queue.shape[1]
+        if longest == 0:
+            return x, queue.expand(len(x), *queue.shape)
+        timeline = torch.cat([queue.transpose(0, 1), x])
+        # A view: the queue after step t is the stretch of the timeline that ends there.
+        queues = timeline.unfold(0, longest, 1)[1:].movedim(-1, 2)
+        return arrivals(timeline, lead, len(x)), queues
+
+
+def arrivals(timeline: Tensor, lead: Tensor | None, steps: int) -> Tensor:
+    """What arrives in ``steps`` steps, of a timeline that starts D steps before them.
+
+    Without new signals, (D, B, N), as many steps are known as the shortest delay has.
+    """
+    if lead is None:
+        return timeline[:steps]
+    index = torch.arange(steps, device=timeline.device)[:, None, None] + lead
+    return timeline.gather(0, index.expand(steps, *timeline.shape[1:]))
 
 
 class Process(nn.Module, abc.ABC):

@@ -1,4 +1,7 @@
-"""States are nested tuples of tensors, batch first. These functions act on every tensor in one."""
+"""States are nested tuples of tensors, batch first. These functions act on every tensor in one.
+
+Coefficients are such trees too; None stands in one for what a model does without.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +15,8 @@ def map_state(function: Callable[..., Tensor], state: S, *others: S) -> S:
     """A state of the same kind, ``function`` applied to its tensors (and those of ``others``)."""
     if isinstance(state, Tensor):
         return function(state, *others)  # type: ignore[return-value]
+    if state is None:
+        return state
     parts = (map_state(function, *group) for group in zip(state, *others, strict=True))  # type: ignore[call-overload]
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)  # type: ignore[return-value]
 

@@ -40,16 +40,22 @@ def _load(name: str) -> Backend:
     return cast(Backend, import_module(BACKENDS[name]))
 
 
+def check_backend(request: str) -> None:
+    """Refuse what is not the name of a backend."""
+    names = ("auto", "sequential", *BACKENDS)
+    if request not in names:
+        known = ", ".join(map(repr, names))
+        raise ValueError(f"backend: got {request!r}, expected one of {known}")
+
+
 def _choose(request: str, b: Tensor) -> str:
     """Resolve ``"auto"`` (the fastest) and ``"sequential"`` (the fastest with the step's bits)."""
-    if request in ("auto", "sequential"):
-        if b.device.type == "cpu":
-            return "numba"
-        return "reference" if request == "sequential" else "associative"
+    check_backend(request)
     if request in BACKENDS:
         return request
-    known = ", ".join(repr(name) for name in ("auto", "sequential", *BACKENDS))
-    raise ValueError(f"backend: got {request!r}, expected one of {known}")
+    if b.device.type == "cpu":
+        return "numba"
+    return "reference" if request == "sequential" else "associative"
 
 
 class _AffineScan(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """Sweeps over the whole sequence: Jacobi waveform relaxation (Chiang 2026, Algorithm 1)."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit, PHCState, Solution
 from phc_snn.process import WholeSequence
+from phc_snn.scan import check_backend
 from phc_snn.solvers.base import Solver, leading_steps, relative_change
 from phc_snn.state import map_state
 
@@ -21,7 +22,8 @@ class Jacobi(Solver):
 
     Every sweep restarts from the same initial state. With k sweeps the first ``k * d`` steps are
     those of `Sequential`, always; the rest is an approximation whose change from sweep to sweep is
-    in ``Solution.residuals``.
+    in ``Solution.residuals``. The gradient is that of the sweeps, one after the other: memory
+    grows with their number, and it is the gradient of `Sequential` only where they have settled.
 
     Args:
         sweeps: k, the number of sweeps (at most, with a tolerance). Default 4.
@@ -34,12 +36,20 @@ class Jacobi(Solver):
         start: The current of the first sweep. ``"driven"`` (default): drive times the input, as in
             the later sweeps. ``"sensory"``: the input alone, as published; with a drive other than
             1 the first sweep then solves another network, and exactness starts one sweep later.
+        carry_state: Start each sweep from the state in which the one before it ended, as Eqs. 11
+            and 12 of the paper read when taken to the letter (its Algorithm 1 does not). The end of
+            the sequence then acts on its beginning, and no number of sweeps leads to `Sequential`;
+            it is here to be measured. Default False.
+        backend: Of the scans, as in `phc_snn.affine_scan`. ``"auto"`` (default) is the fastest;
+            ``"sequential"`` has the bits of a step-by-step loop on any device.
     """
 
     sweeps: int = 4
     tolerance: float | None = None
     window: int | None = None
     start: Start = "driven"
+    carry_state: bool = False
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         check_positive("sweeps", self.sweeps)
@@ -49,6 +59,7 @@ class Jacobi(Solver):
             raise ValueError(f"tolerance: got {self.tolerance}, expected a number of at least 0")
         if self.start not in get_args(Start):
             raise ValueError(f"start: got {self.start!r}, expected one of {get_args(Start)}")
+        check_backend(self.backend)
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         if self.window is None or x_seq.shape[0] <= self.window:
@@ -59,63 +70,100 @@ class Jacobi(Solver):
             state = windows[-1].state
         return _join(windows)
 
+    def relax(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> "Relaxation":
+        """The sweeps over ``x_seq`` (T, B, N) from ``state``, to be taken one at a time."""
+        return Relaxation(self, circuit, x_seq, state)
+
     def _solve_window(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
-        time = WholeSequence()
+        relaxation = self.relax(circuit, x_seq, state)
         batch = x_seq.shape[1]
-        driven = circuit.drive * x_seq
-        # What is already under way in the synapses arrives whatever the neurons do now.
-        synaptic, _ = circuit.transmit(torch.zeros_like(x_seq), state, time)
-        current = synaptic + (driven if self.start == "driven" else x_seq)
         running = torch.arange(batch, device=x_seq.device)
         residuals = x_seq.new_full((self.sweeps, batch), torch.nan)
         finished: list[tuple[Tensor, Solution]] = []
         for k in range(1, self.sweeps + 1):
-            before = synaptic
-            spikes, voltage, neuron = circuit.fire(current, state, time)
-            synaptic, synapses = circuit.transmit(spikes, state, time)
-            following = synaptic + driven
-            change = relative_change(synaptic, before, first=k == 1)
+            result = relaxation.sweep()
+            change = result.residuals[0]
             residuals[k - 1, running] = change
-            certified = leading_steps(following == current)
-            result = Solution(
-                spikes,
-                voltage,
-                current,
-                PHCState(neuron, synapses),
-                sweeps=torch.full_like(certified, k),
-                certified_steps=certified,
-                converged=(
-                    certified == x_seq.shape[0]
-                    if self.tolerance is None
-                    else change <= self.tolerance
-                ),
-                residuals=residuals,
-            )
-            current = following
+            if self.tolerance is not None:
+                result = replace(result, converged=change <= self.tolerance)
             stop = result.converged & (self.tolerance is not None)
             if k == self.sweeps or bool(stop.all()):
                 finished.append((running, result))
                 break
             if bool(stop.any()):
                 finished.append((running[stop], _samples(result, stop)))
-                go = ~stop
-                running, state = running[go], map_state(lambda s, go=go: s[go], state)
-                current, driven, synaptic = current[:, go], driven[:, go], synaptic[:, go]
+                running = running[~stop]
+                relaxation.keep(~stop)
         return _reorder(finished, residuals[: int(k)])
 
 
+class Relaxation:
+    """Jacobi sweeps over one window, taken one at a time."""
+
+    def __init__(self, solver: Jacobi, circuit: Circuit, x_seq: Tensor, state: PHCState) -> None:
+        self._solver, self._circuit, self._state = solver, circuit, state
+        self._time = WholeSequence(solver.backend)
+        self._driven = circuit.drive * x_seq
+        # What is already under way in the synapses arrives whatever the neurons do now.
+        self._synaptic, _ = circuit.transmit(torch.zeros_like(x_seq), state, self._time)
+        self._current = self._synaptic + (self._driven if solver.start == "driven" else x_seq)
+        self._sweeps = 0
+
+    def sweep(self) -> Solution:
+        """One more sweep; the solution that it gives, with this sweep's residual alone."""
+        self._sweeps += 1
+        circuit, state, time, current = self._circuit, self._state, self._time, self._current
+        spikes, voltage, neuron = circuit.fire(current, state, time)
+        synaptic, synapses = circuit.transmit(spikes, state, time)
+        self._current = synaptic + self._driven
+        end = PHCState(neuron, synapses)
+        length = len(current)
+        certified = leading_steps(self._current == current)
+        if self._sweeps > 1 and self._solver.carry_state:
+            certified = torch.zeros_like(certified)
+        else:
+            certified = certified.clamp(min=min(self._causal_steps(), length))
+        change = relative_change(synaptic, self._synaptic, first=self._sweeps == 1)
+        self._synaptic = synaptic
+        if self._solver.carry_state:
+            self._state = end
+        return Solution(
+            spikes,
+            voltage,
+            current,
+            end,
+            sweeps=torch.full_like(certified, self._sweeps),
+            certified_steps=certified,
+            converged=certified == length,
+            residuals=change[None],
+            work=torch.full_like(certified, self._sweeps, dtype=torch.float64),
+        )
+
+    def keep(self, chosen: Tensor) -> None:
+        """Go on with these samples (a mask) only."""
+        self._state = map_state(lambda s: s[chosen], self._state)
+        self._current, self._driven = self._current[:, chosen], self._driven[:, chosen]
+        self._synaptic = self._synaptic[:, chosen]
+
+    def _causal_steps(self) -> int:
+        """The steps that are right after these sweeps by causality alone."""
+        circuit = self._circuit
+        detour = self._solver.start == "sensory" and circuit.drive != 1.0
+        return circuit.delay * (self._sweeps - detour)
+
+
 _TIME_FIRST = ("spikes", "voltage", "current")
-_PER_SAMPLE = ("sweeps", "certified_steps", "converged")
+_PER_SAMPLE = ("sweeps", "certified_steps", "converged", "work")
 
 
 def _samples(solution: Solution, chosen: Tensor) -> Solution:
     """The part of ``solution`` for the chosen samples (a mask or indices); residuals stay whole."""
-    return replace(
-        solution,
+    values: dict[str, Any] = {
         **{name: getattr(solution, name)[:, chosen] for name in _TIME_FIRST},
         **{name: getattr(solution, name)[chosen] for name in _PER_SAMPLE},
-        state=map_state(lambda s: s[chosen], solution.state),
-    )
+        "state": map_state(lambda s: s[chosen], solution.state),
+    }
+    return replace(solution, **values)
 
 
 def _reorder(finished: list[tuple[Tensor, Solution]], residuals: Tensor) -> Solution:
@@ -123,12 +171,12 @@ def _reorder(finished: list[tuple[Tensor, Solution]], residuals: Tensor) -> Solu
     groups = [replace(solution, residuals=residuals) for _, solution in finished]
     if len(groups) == 1:
         return groups[0]
-    joined = replace(
-        groups[0],
+    values: dict[str, Any] = {
         **{n: torch.cat([getattr(g, n) for g in groups], dim=1) for n in _TIME_FIRST},
         **{n: torch.cat([getattr(g, n) for g in groups]) for n in _PER_SAMPLE},
-        state=map_state(lambda *parts: torch.cat(parts), *(g.state for g in groups)),
-    )
+        "state": map_state(lambda *parts: torch.cat(parts), *(g.state for g in groups)),
+    }
+    joined = replace(groups[0], **values)
     return _samples(joined, torch.cat([index for index, _ in finished]).argsort())
 
 
@@ -148,4 +196,6 @@ def _join(windows: list[Solution]) -> Solution:
         certified_steps=certified,
         converged=torch.stack([w.converged for w in windows]).all(0),
         residuals=torch.cat([w.residuals for w in windows]),
+        work=torch.stack([w.work * len(w.spikes) for w in windows]).sum(0)
+        / sum(len(w.spikes) for w in windows),
     )

@@ -29,22 +29,19 @@ class Sequential(Solver):
         check_positive("transmissions", self.transmissions)
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
+        if circuit.block > 0:
+            return self._in_blocks(circuit, circuit.drive * x_seq, state)
         length, batch = x_seq.shape[:2]
-        settled: list[Tensor] = []
-        outputs: tuple[list[Tensor], ...] = ([], [], [])
+        outputs: list[tuple[Tensor, ...]] = []
         # unbind, not x_seq[t]: the backward of an index is a tensor as long as the sequence.
         for x_t in x_seq.unbind(0):
-            *values, fixed, state = self._advance(circuit, x_t, state)
-            for kept, value in zip(outputs, values, strict=True):
-                kept.append(value)
-            if fixed is not None:
-                settled.append(fixed)
-        spikes, voltage, current = (
-            torch.stack(kept) if kept else torch.zeros_like(x_seq) for kept in outputs
+            *values, state = self._iterate(circuit, x_t, state)
+            outputs.append(tuple(values))
+        empty = (x_seq, x_seq, x_seq, x_seq.new_zeros(0, batch, dtype=torch.bool))
+        spikes, voltage, current, settled = (
+            map(torch.stack, zip(*outputs, strict=True)) if outputs else empty
         )
-        proved = torch.full((batch,), length, device=x_seq.device)
-        if settled:
-            proved = leading_steps(torch.stack(settled)[..., None])
+        proved = leading_steps(settled[..., None])
         return Solution(
             spikes,
             voltage,
@@ -54,26 +51,40 @@ class Sequential(Solver):
             certified_steps=proved,
             converged=proved == length,
             residuals=x_seq.new_zeros(0, batch),
+            work=torch.full_like(proved, self.transmissions, dtype=torch.float64),
         )
 
     def advance(
         self, circuit: Circuit, x_t: Tensor, state: PHCState
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         """One step: spikes, voltage and current (B, N), and the new state."""
-        spikes, voltage, current, _, state = self._advance(circuit, x_t, state)
+        if circuit.block > 0:
+            return circuit.advance(circuit.drive * x_t, state, OneStep())
+        spikes, voltage, current, _, state = self._iterate(circuit, x_t, state)
         return spikes, voltage, current, state
 
-    def _advance(
+    def _in_blocks(self, circuit: Circuit, driven: Tensor, state: PHCState) -> Solution:
+        length, batch = driven.shape[:2]
+        spikes, voltage, current, state = circuit.run(driven, state)
+        proved = torch.full((batch,), length, device=driven.device)
+        return Solution(
+            spikes,
+            voltage,
+            current,
+            state,
+            sweeps=torch.ones_like(proved),
+            certified_steps=proved,
+            converged=torch.ones_like(proved, dtype=torch.bool),
+            residuals=driven.new_zeros(0, batch),
+            work=torch.ones_like(proved, dtype=torch.float64),
+        )
+
+    def _iterate(
         self, circuit: Circuit, x_t: Tensor, state: PHCState
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, PHCState]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, PHCState]:
+        """One step without a delay: spikes, voltage, current, whether it settled, new state."""
         driven = circuit.drive * x_t
         time = OneStep()
-        if circuit.delay > 0:
-            synaptic, behind = circuit.receive(state)
-            current = synaptic + driven
-            spikes, voltage, neuron = circuit.fire(current, state, time)
-            synapses = circuit.send(spikes, state, behind)
-            return spikes, voltage, current, None, PHCState(neuron, synapses)
         following = driven
         for _ in range(self.transmissions):
             current = following

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from phc_snn.process import Process, TimeAxis
+from phc_snn.process import Process, TimeAxis, arrivals
 
 
 class DelayState(NamedTuple):
@@ -79,21 +79,19 @@ class Delay(Process):
         shape = (batch_size, self.longest, self.features)
         return DelayState(torch.zeros(shape, device=device, dtype=dtype))
 
-    def coefficients(self, dtype: torch.dtype) -> Tensor:
-        return self.delay
+    def coefficients(self, dtype: torch.dtype) -> Tensor | None:
+        """How many steps each neuron's delay is shorter than the longest; None if none is."""
+        return None if self.shortest == self.longest else self.longest - self.delay
 
     def dynamics(
-        self, x: Tensor, state: DelayState, c: Tensor, time: TimeAxis
+        self, x: Tensor, state: DelayState, c: Tensor | None, time: TimeAxis
     ) -> tuple[tuple[Tensor], DelayState]:
         delayed, queue = time.shift(x, state.queue, c)
         return (delayed,), DelayState(queue)
 
-    def due(self, state: DelayState) -> Tensor:
-        """The signal (B, N) that arrives in the coming step; known ahead if every delay >= 1."""
-        if self.shortest == self.longest:
-            return state.queue[:, 0]
-        index = (self.longest - self.delay).expand(state.queue.shape[0], 1, self.features)
-        return state.queue.gather(1, index)[:, 0]
+    def due(self, state: DelayState, steps: int) -> Tensor:
+        """What arrives in the coming ``steps`` steps, (steps, B, N); at most `shortest` of them."""
+        return arrivals(state.queue.transpose(0, 1), self.coefficients(state.queue.dtype), steps)
 
     def extra_repr(self) -> str:
         steps = f"{self.shortest}" if self.shortest == self.longest else self.delay.tolist()

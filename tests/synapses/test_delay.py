@@ -29,7 +29,7 @@ def test_due_is_what_the_next_step_delivers(steps):
     delay, x = phc.Delay(3, steps=steps), torch.randn(12, 2, 3)
     state = delay.initial_state(2)
     for x_t in x:
-        due = delay.due(state)
+        due = delay.due(state, 1)[0]
         signal, state = delay.step(x_t, state)
         assert_same_bits(due, signal)
 

@@ -1,0 +1,146 @@
+"""The forward half of `Exact`: passes over windows of the samples until everything is proved."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from phc_snn.circuit import Circuit, PHCState
+from phc_snn.process import Trajectory, WholeSequence
+from phc_snn.solvers.plan import Plan
+from phc_snn.state import map_state
+
+
+class Search:
+    """Finds the spikes of the sequential network, each sample by its own `Plan`.
+
+    Samples whose plans ask for the same kind of pass share it, each at its own place in time.
+
+    Args:
+        circuit: With a delay of at least one step.
+        driven: (T, B, N), drive times input.
+        state: Before the first step.
+        most_passes: As in `Plan`.
+
+    Attributes:
+        spikes, voltage, current: (T, B, N), right on the first ``plans[i].start`` steps.
+        state: After those steps; after the last one where a plan ended without a proof.
+    """
+
+    def __init__(
+        self, circuit: Circuit, driven: Tensor, state: PHCState, most_passes: int | None
+    ) -> None:
+        length, batch = driven.shape[:2]
+        self._circuit, self._driven = circuit, driven
+        self.state = state
+        # Spikes are the guess that a sweep starts from: at first, that no neuron fires.
+        self.spikes = torch.zeros_like(driven)
+        self.voltage = torch.zeros_like(driven)
+        self.current = torch.zeros_like(driven)
+        self.plans = [Plan(length, circuit.block, most_passes) for _ in range(batch)]
+        self._residuals: list[list[float]] = [[] for _ in range(batch)]
+
+    def run(self) -> None:
+        """Pass after pass, until every plan is finished."""
+        while True:
+            groups: dict[tuple[bool, int], list[int]] = defaultdict(list)
+            for i, plan in enumerate(self.plans):
+                if not plan.finished:
+                    groups[plan.stepping, 0 if plan.stepping else plan.width].append(i)
+            if not groups:
+                break
+            for (stepping, _), samples in groups.items():
+                if stepping:
+                    self._step(samples)
+                else:
+                    self._sweep(samples)
+        for i, plan in enumerate(self.plans):
+            if plan.start < plan.length:
+                self._end_unproved(i, plan.start)
+
+    def residuals(self) -> Tensor:
+        """(sweeps, B) spikes that changed in each sweep of a window, per spike; then NaN."""
+        longest = max(map(len, self._residuals), default=0)
+        rows = [row + [torch.nan] * (longest - len(row)) for row in self._residuals]
+        return self._driven.new_tensor(rows).reshape(len(rows), longest).T
+
+    def _sweep(self, samples: Sequence[int]) -> None:
+        """One sweep over the open windows of ``samples``."""
+        circuit, time = self._circuit, Trajectory("sequential")
+        plans = [self.plans[i] for i in samples]
+        index, width, place, inside = self._windows(samples)
+        guess, state = self.spikes[place], map_state(lambda s: s[index], self.state)
+        synaptic, synapses = circuit.transmit(guess, state, time)
+        current = synaptic + self._driven[place]
+        spikes, voltage, neuron = circuit.fire(current, state, time)
+        changed = (spikes != guess) & inside[..., None]
+        steps = changed.any(-1)
+        # A spike acts a block later at the earliest: the steps up to the first changed one, and a
+        # block from there on, came from spikes that are right.
+        unchanged = (~steps).long().cumprod(0).sum(0)
+        proved = (unchanged + circuit.block).clamp(max=width)
+        behind = (steps & (torch.arange(len(steps), device=steps.device)[:, None] >= proved)).sum(0)
+        fired = (spikes.bool() & inside[..., None]).sum(dim=(0, 2))
+        self._write(place, inside, spikes, voltage, current)
+        # The guess went into the delay; what is to come out of it is the spikes.
+        sent = circuit.send(spikes, state, circuit.behind(synapses), time)
+        self._hand_on(PHCState(neuron, sent), index, proved)
+        counts = torch.stack([proved, behind, changed.sum(dim=(0, 2)), fired]).tolist()
+        for i, plan, done, left, spikes_changed, all_spikes in zip(
+            samples, plans, *counts, strict=True
+        ):
+            self._residuals[i].append(spikes_changed / max(all_spikes, 1))
+            plan.swept(done, left)
+
+    def _step(self, samples: Sequence[int]) -> None:
+        """The open stretches of ``samples`` step by step, as far as the shortest of them goes."""
+        shortest = min(self.plans[i].end - self.plans[i].start for i in samples)
+        index, _, place, inside = self._windows(samples, shortest)
+        state = map_state(lambda s: s[index], self.state)
+        *values, state = self._circuit.run(self._driven[place], state)
+        self._write(place, inside, *values)
+        self.state = map_state(lambda s, new: s.index_copy(0, index, new), self.state, state)
+        for i in samples:
+            self.plans[i].stepped(shortest)
+
+    def _end_unproved(self, i: int, start: int) -> None:
+        """The state that the last sweep of sample ``i`` leads to, proved or not."""
+        rest = (slice(start, None), slice(i, i + 1))
+        time = WholeSequence("sequential")
+        before = map_state(lambda s: s[i : i + 1], self.state)
+        _, _, neuron = self._circuit.fire(self.current[rest], before, time)
+        _, synapses = self._circuit.transmit(self.spikes[rest], before, time)
+        index = torch.tensor([i], device=self.spikes.device)
+        self.state = map_state(
+            lambda s, new: s.index_copy(0, index, new), self.state, PHCState(neuron, synapses)
+        )
+
+    def _windows(
+        self, samples: Sequence[int], steps: int | None = None
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Indices (n,), widths (n,), the place (w, n) of each step, and whether it is in a window.
+
+        Windows that are narrower than the widest are filled up with steps that count for nothing.
+        """
+        device, length = self._driven.device, len(self._driven)
+        plans = [self.plans[i] for i in samples]
+        index = torch.tensor(samples, device=device)
+        start = torch.tensor([plan.start for plan in plans], device=device)
+        widths = [plan.end - plan.start if steps is None else steps for plan in plans]
+        width = torch.tensor(widths, device=device)
+        offset = torch.arange(max(widths), device=device)[:, None]
+        time = (start + offset).clamp(max=length - 1)
+        return index, width, (time, index.expand_as(time)), offset < width
+
+    def _write(self, place: tuple[Tensor, Tensor], inside: Tensor, *values: Tensor) -> None:
+        time, index = (p[inside] for p in place)
+        for kept, value in zip((self.spikes, self.voltage, self.current), values, strict=True):
+            kept[time, index] = value[inside]
+
+    def _hand_on(self, trajectory: PHCState, index: Tensor, steps: Tensor) -> None:
+        """Take over the states after ``steps`` (n,) of a trajectory."""
+        row = torch.arange(len(index), device=index.device)
+        self.state = map_state(
+            lambda s, after: s.index_copy(0, index, after[steps - 1, row]), self.state, trajectory
+        )
