@@ -57,9 +57,9 @@ class Solution:
         current: (T, B, N), the input current that drove these spikes.
         state: `PHCState` after the last step, to carry into the next chunk.
         sweeps: (B,) sweeps used for each sample.
-        certified_steps: (B,) leading steps on which the result is proved equal to `Sequential`'s:
-            the transmission reproduced the current bit for bit. Equal in every bit where the scan
-            backend keeps the step's order, to rounding where it does not.
+        certified_steps: (B,) leading steps on which the result is proved equal to `Sequential`'s: a
+            sweep reproduced them bit for bit, or causality alone makes them right. Equal in every
+            bit where the scan backend keeps the step's order, to rounding where it does not.
         converged: (B,) whether the solver's own criterion was met: for `Exact` the certificate, for
             `Jacobi` its tolerance (the certificate if it has none), always for `Sequential`.
         residuals: (sweeps, B) relative change in each sweep, NaN after a sample has stopped: of the

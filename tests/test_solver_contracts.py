@@ -36,6 +36,7 @@ SOLVERS = {
     "Jacobi-sensory": phc.Jacobi(3, start="sensory"),
     "Exact": phc.Exact(),
     "Exact-2": phc.Exact(max_sweeps=2),
+    "Jacobi-sequential": phc.Jacobi(3, backend="sequential"),
 }
 EXACT = {
     "Sequential": phc.Sequential(),
@@ -64,6 +65,7 @@ CAUGHT = {
     "contract_empty_sequence_keeps_state": [broken.ForgetsOnEmptyInput],
     "contract_empty_batch": [broken.AddsASample],
     "contract_solution_is_well_formed": [broken.CountsForTheWholeBatch],
+    "contract_nothing_is_proved_without_work": [broken.CountsHalfOfItsWork],
     "contract_current_drives_the_spikes": [broken.ReturnsTheNextCurrent],
     "contract_repeats": [broken.IsRandom],
     "contract_equals_sequential": [broken.ClaimsAfterOneSweep, broken.CarriesStateFromSweepToSweep],

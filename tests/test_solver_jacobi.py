@@ -122,3 +122,64 @@ def test_has_second_derivatives():
     (first,) = torch.autograd.grad(total, x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
     assert bool(torch.isfinite(second).all())
+
+
+@torch.no_grad()
+def test_carried_state_never_leads_to_the_causal_network():
+    """The end of the sequence acts on its beginning, however many sweeps there are."""
+    network = make_network(gain=1.0)
+    x = currents(network, 40)
+    truth = network(x, solver=phc.Sequential())
+    settled = network(x, solver=phc.Jacobi(60, carry_state=True))
+    assert bool((leading_equal_steps(settled, truth) < 40).all())
+    assert settled.certified_steps.tolist() == [0, 0, 0]
+    assert not bool(settled.converged.any())
+    assert bool(network(x, solver=phc.Jacobi(60)).converged.all())
+
+
+@torch.no_grad()
+def test_one_sweep_has_nothing_to_carry():
+    network = make_network()
+    x, state = currents(network, 20), carried_state(network)
+    carrying = network(x, state, solver=phc.Jacobi(1, carry_state=True))
+    assert_same_solution(carrying, network(x, state, solver=phc.Jacobi(1)))
+    assert bool((carrying.certified_steps >= 1).all())
+
+
+@torch.no_grad()
+def test_second_carrying_sweep_starts_where_the_first_ended():
+    network = make_network()
+    x = currents(network, 20)
+    first = network(x, solver=phc.Jacobi(1))
+    second = network(x, solver=phc.Jacobi(2, carry_state=True))
+    spikes, voltage, _ = network.neuron.scan(second.current, first.state.neuron)
+    assert_same_bits(second.spikes, spikes)
+    assert_same_bits(second.voltage, voltage)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("delay", [1, 3])
+def test_causality_alone_proves_the_first_steps(delay):
+    network = make_network(gain=30.0, delay=delay, plasticity=False)
+    x = currents(network, 60)
+    for k in (1, 2, 5):
+        assert bool((network(x, solver=phc.Jacobi(k)).certified_steps >= k * delay).all())
+    windows = network(x, solver=phc.Jacobi(5, window=5 * delay))
+    assert bool(windows.converged.all())
+    assert windows.work.tolist() == [5.0, 5.0, 5.0]
+    detour = make_network(gain=30.0, delay=delay, plasticity=False, drive=0.5)
+    truth = detour(x, solver=phc.Sequential())
+    sensory = detour(x, solver=phc.Jacobi(5, start="sensory"))
+    assert bool((sensory.certified_steps <= leading_equal_steps(sensory, truth)).all())
+    assert bool((sensory.certified_steps >= 4 * delay).all())
+
+
+@torch.no_grad()
+def test_backend_is_that_of_the_scans():
+    network = make_network(gain=1.0, dtype=torch.float32)
+    x = currents(network, 300)
+    truth = network(x, solver=phc.Sequential())
+    same = network(x, solver=phc.Jacobi(60, backend="sequential"))
+    other = network(x, solver=phc.Jacobi(60, backend="associative"))
+    assert_same_bits(same.voltage, truth.voltage)
+    assert bool((other.voltage != truth.voltage).any())

@@ -113,6 +113,9 @@ def test_gradients_of_exact_and_of_enough_sweeps_are_those_of_sequential(problem
         (lambda: phc.Jacobi(tolerance=math.nan), "tolerance: got nan"),
         (lambda: phc.Jacobi(start="zero"), r"start: got 'zero', expected one of \('driven', 'sens"),
         (lambda: phc.Exact(max_sweeps=0), "max_sweeps: got 0, expected a positive integer"),
+        (lambda: phc.Jacobi(backend="cuda"), "backend: got 'cuda', expected one of 'auto', 'seq"),
+        (lambda: phc.Exact(adjoint="bptt"), r"adjoint: got 'bptt', expected one of \('exact', 't"),
+        (lambda: phc.Exact(adjoint_sweeps=0), "adjoint_sweeps: got 0, expected a positive"),
         (
             lambda: phc.Exact(adjoint_tolerance=-1.0),
             "adjoint_tolerance: got -1.0, expected a number",
@@ -135,8 +138,9 @@ def test_bad_settings(make, message):
     "solver",
     [
         phc.Sequential(3),
-        phc.Jacobi(5, tolerance=0.1, window=7, start="sensory"),
+        phc.Jacobi(5, tolerance=0.1, window=7, start="sensory", carry_state=True, backend="log"),
         phc.Exact(max_sweeps=9, adjoint_tolerance=1e-3),
+        phc.Exact(adjoint="truncated", adjoint_sweeps=2),
     ],
 )
 def test_dict_round_trip(solver):

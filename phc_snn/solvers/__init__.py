@@ -6,9 +6,10 @@ Multi-Transmission Loop of Chiang 2026). `Exact` does that until its result is p
 Sequential's, spike for spike.
 
 Why that can be proved. With a delay d >= 1 the current of a step depends only on spikes at least d
-steps earlier, so a sweep that starts from a current which is right on its first p steps gives one
-which is right on its first p + d. And where a sweep reproduces the current it was given, bit for
-bit, that current satisfies the network's equations there; by causality they have one solution.
+steps earlier, so a sweep that starts from spikes which are right on their first p steps gives ones
+which are right on their first p + d. And where a sweep reproduces the spikes it was given, or the
+current, bit for bit, they satisfy the network's equations there; by causality these have one
+solution.
 """
 
 from dataclasses import asdict

@@ -101,20 +101,16 @@ class Plan:
     def _open(self) -> None:
         """Open the next window or stretch at ``start``."""
         rest = self.length - self.start
+        # No sliver at the end: a window takes the rest along if that is half as wide as it is.
+        width = rest if rest < 1.5 * self.width else self.width
         self._sweeps = 0
-        self.stepping = self.width < _NARROWEST * self.block or not self._affords(
-            min(self.width, rest)
-        )
+        self.stepping = self.width < _NARROWEST * self.block or not self._affords(width)
         if self.stepping:
-            self.width = 0
-            longest = rest // 4 if rest // 32 >= _NARROWEST * self.block else rest
+            width = rest // 4 if rest // 32 >= _NARROWEST * self.block else rest
             if self.most_passes is not None:
-                longest = min(longest, (self.most_passes - self.passes - 1) * self.block)
-            self.end = self.start + longest
-            self._stretch = longest
-        else:
-            # No sliver at the end: a window takes the rest along if that is half as wide as it is.
-            self.end = self.length if rest < 1.5 * self.width else self.start + self.width
+                width = min(width, (self.most_passes - self.passes - 1) * self.block)
+            self.width, self._stretch = 0, width
+        self.end = self.start + width
         if self._is_last_pass():
             self.stepping, self.end = False, self.length
 

@@ -43,18 +43,16 @@ class Search:
 
     def run(self) -> None:
         """Pass after pass, until every plan is finished."""
-        while True:
-            groups: dict[tuple[bool, int], list[int]] = defaultdict(list)
-            for i, plan in enumerate(self.plans):
-                if not plan.finished:
-                    groups[plan.stepping, 0 if plan.stepping else plan.width].append(i)
-            if not groups:
-                break
-            for (stepping, _), samples in groups.items():
-                if stepping:
-                    self._step(samples)
-                else:
-                    self._sweep(samples)
+        while unfinished := [i for i, plan in enumerate(self.plans) if not plan.finished]:
+            windows: dict[int, list[int]] = defaultdict(list)
+            for i in unfinished:
+                if not self.plans[i].stepping:
+                    windows[self.plans[i].width].append(i)
+            for samples in windows.values():
+                self._sweep(samples)
+            # Steps come one after the other, so they wait until all samples can take them together.
+            if not windows:
+                self._step(unfinished)
         for i, plan in enumerate(self.plans):
             if plan.start < plan.length:
                 self._end_unproved(i, plan.start)

@@ -98,6 +98,13 @@ class CountsForTheWholeBatch(Wrapped):
         return replace(solution, sweeps=solution.sweeps.max())
 
 
+class CountsHalfOfItsWork(Wrapped):
+    inner = Sequential()
+
+    def change(self, solution, x_seq, state):
+        return replace(solution, work=solution.work / 2)
+
+
 class ReturnsTheNextCurrent(Wrapped):
     inner = Jacobi(2)
 

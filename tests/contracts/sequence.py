@@ -3,6 +3,7 @@
 import torch
 
 import phc_snn as phc
+from phc_snn.process import Trajectory
 from phc_snn.state import map_state, tensors
 from tests.processes import in_chunks, in_steps, outputs_of, signal
 from tests.tolerances import assert_near, assert_same_bits
@@ -32,6 +33,23 @@ def contract_chunks_equal_whole(process):
         whole = process.scan(x)
         for sizes in ([1, 22], [11, 12], [1, 1, 2, 3, 16], [0, 7, 0, 16], [23, 0]):
             _same(in_chunks(process, x, sizes), whole)
+
+
+@torch.no_grad()
+def contract_trajectory_holds_the_state_after_every_step(process):
+    """What a solver takes a run up from, in the middle of a sequence."""
+    for dtype in BITWISE:
+        x = signal(process, 12, dtype=dtype)
+        _, *_, carried = process.scan(signal(process, 9, dtype=dtype, seed=1))
+        coefficients = process.coefficients(dtype)
+        outputs, trajectory = process.dynamics(x, carried, coefficients, Trajectory())
+        *expected, _ = process.scan(x, carried)
+        for got, wanted in zip(outputs, expected, strict=True):
+            assert_same_bits(got, wanted)
+        for t in range(len(x)):
+            *_, state = process.scan(x[: t + 1], carried)
+            for got, wanted in zip(tensors(trajectory), tensors(state), strict=True):
+                assert_same_bits(got[t], wanted)
 
 
 @torch.no_grad()

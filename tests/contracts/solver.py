@@ -43,8 +43,10 @@ def contract_sample_does_not_know_its_batch(solver, network, x, state):
         alone = network(*one_sample(x, state, i), solver=solver)
         for name in ("spikes", "voltage", "current"):
             assert_same_bits(getattr(alone, name)[:, 0], getattr(together, name)[:, i])
-        for name in ("sweeps", "certified_steps", "converged"):
+        for name in ("sweeps", "certified_steps", "converged", "work"):
             assert bool(getattr(alone, name)[0] == getattr(together, name)[i]), name
+        by_itself, in_company = alone.residuals[:, 0], together.residuals[:, i]
+        assert torch.equal(by_itself[~by_itself.isnan()], in_company[~in_company.isnan()])
         assert_same_state(alone.state, map_state(lambda s, i=i: s[i : i + 1], together.state))
 
 
@@ -78,7 +80,7 @@ def contract_empty_batch(solver, network, x, state):
     nobody = None if state is None else map_state(lambda s: s[:0], state)
     solution = network(x[:, :0], nobody, solver=solver)
     assert solution.spikes.shape == (len(x), 0, network.features)
-    for name in ("sweeps", "certified_steps", "converged"):
+    for name in ("sweeps", "certified_steps", "converged", "work"):
         assert getattr(solution, name).shape == (0,)
     assert all(tensor.shape[0] == 0 for tensor in tensors(solution.state))
 
@@ -96,6 +98,7 @@ def contract_solution_is_well_formed(solver, network, x, state):
         ("sweeps", torch.int64),
         ("certified_steps", torch.int64),
         ("converged", torch.bool),
+        ("work", torch.float64),
     ):
         value = getattr(solution, name)
         assert (value.shape, value.dtype) == ((batch,), dtype), name
@@ -104,6 +107,14 @@ def contract_solution_is_well_formed(solver, network, x, state):
     assert solution.residuals.dim() == 2
     assert solution.residuals.shape[1] == batch
     assert type(solution.state) is phc.PHCState
+
+
+@torch.no_grad()
+def contract_nothing_is_proved_without_work(solver, network, x, state):
+    """Work counts every update: at least one for each step, and for each step that is proved."""
+    solution = network(x, state, solver=solver)
+    assert bool((solution.work * len(x) >= solution.certified_steps).all())
+    assert bool((solution.work >= 1).all())
 
 
 @torch.no_grad()
