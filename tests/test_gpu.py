@@ -48,8 +48,42 @@ def test_exact_is_sequential_on_the_device(dtype, gain):
     assert_same_bits(exact.voltage, sequential.voltage)
 
 
-def test_gradient_of_exact_is_that_of_sequential():
-    network = make_network(gain=5.0).cuda()
+@torch.no_grad()
+def test_a_batch_of_quiet_and_chaotic_samples_on_the_device():
+    network = make_network(features=16, gain=6.0, dtype=torch.float32).cuda()
+    x = torch.randn(400, 8, 16, device="cuda")
+    x[:, ::2] -= 2.0
+    exact, sequential = network(x, solver=phc.Exact()), network(x, solver=phc.Sequential())
+    assert_same_bits(exact.spikes, sequential.spikes)
+    assert_same_bits(exact.voltage, sequential.voltage)
+    assert exact.certified_steps.tolist() == [400] * 8
+    assert bool((exact.work <= 10).all())
+    assert bool((exact.work[::2] != exact.work[1::2]).any())
+
+
+@pytest.mark.parametrize("kind", ["exact", "truncated", "unrolled"])
+def test_memory_of_a_training_step(kind):
+    """Two graphs of a sweep would be twice the peak of one."""
+    network = make_network(features=32, gain=0.5, dtype=torch.float32).cuda()
+    x = torch.randn(512, 8, 32, device="cuda")
+
+    def peak(solver):
+        # The first run of a process also allocates the workspaces of its libraries.
+        network(x, solver=solver).voltage.square().mean().backward()
+        network.zero_grad()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        network(x, solver=solver).voltage.square().mean().backward()
+        return torch.cuda.max_memory_allocated() - before
+
+    ratio = peak(phc.Exact(adjoint=kind)) / peak(phc.Jacobi(1))
+    assert ratio > 2.0 if kind == "unrolled" else ratio <= 1.5
+
+
+@pytest.mark.parametrize("gain", [0.5, 5.0, 30.0])
+def test_gradient_of_exact_is_that_of_sequential(gain):
+    network = make_network(gain=gain).cuda()
     x = torch.randn(60, 4, 8, dtype=torch.float64, device="cuda", requires_grad=True)
     parameters = [x, *network.parameters()]
     expected, actual = (
