@@ -3,8 +3,20 @@
 The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
 """
 
-from phc_snn.circuit import PHCState, Solution
-from phc_snn.convert import Divergence, measure_divergence
+from phc_snn.circuit import Adjoint, PHCState, Solution
+from phc_snn.convert import (
+    Attribution,
+    BridgeComparison,
+    Comparison,
+    Divergence,
+    PhaseDiagram,
+    SweepCurve,
+    compare_bridges,
+    finetune_sequential,
+    measure_divergence,
+    phase_diagram,
+    van_rossum_distance,
+)
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
 from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
 from phc_snn.neurons.base import detach, reset
@@ -30,6 +42,10 @@ __all__ = [
     "PHC",
     "PHCSSM",
     "ALIFState",
+    "Adjoint",
+    "Attribution",
+    "BridgeComparison",
+    "Comparison",
     "Delay",
     "DelayState",
     "Divergence",
@@ -42,15 +58,21 @@ __all__ = [
     "PHCSSMOutput",
     "PHCSSMState",
     "PHCState",
+    "PhaseDiagram",
     "Process",
     "Sequential",
     "Solution",
     "Solver",
+    "SweepCurve",
     "Topology",
     "TsodyksMarkram",
     "TsodyksMarkramState",
     "affine_scan",
+    "compare_bridges",
     "detach",
+    "finetune_sequential",
     "measure_divergence",
+    "phase_diagram",
     "reset",
+    "van_rossum_distance",
 ]

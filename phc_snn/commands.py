@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 import phc_snn
+from phc_snn.convert.comparison import counted
 
 if TYPE_CHECKING:
-    from phc_snn.convert import Comparison
+    from collections.abc import Mapping
+
+    from phc_snn.convert import BridgeComparison, Comparison
     from phc_snn.training.compare import CompareResult
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -114,21 +117,86 @@ def compare(
     _print_result(run(config))
 
 
+@app.command()
+def divergence(
+    checkpoint: Annotated[Path, typer.Argument(help="A run's folder, or the model in it.")],
+    data: Annotated[
+        str | None, typer.Option(help="UEA data set; else the one that it was trained on.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
+    ] = None,
+    sweeps: Annotated[int, typer.Option(min=1, help="A number of sweeps to compare too.")] = 16,
+    curve: Annotated[int, typer.Option(min=1, help="Longest curve against sweeps.")] = 40,
+    phase: Annotated[bool, typer.Option("--phase", help="Vary recurrent gain and delay.")] = False,
+    bridges: Annotated[
+        bool, typer.Option("--bridges", help="Compare ways to deploy it, fine-tuning included.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the fine-tuning.")] = 20,
+    sample: Annotated[int | None, typer.Option(min=0, help="Test sample in the raster.")] = None,
+    device: Annotated[DeviceChoice, typer.Option(help="Where to measure.")] = DeviceChoice.cpu,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; else divergence in the run's.")
+    ] = None,
+) -> None:
+    """Measure how far a trained network's parallel modes are from running it step by step.
+
+    Prints the tables, and writes the report (HTML, opens offline), its figures and its numbers.
+    """
+    from phc_snn.training.measure import MeasureConfig, measure
+
+    config = MeasureConfig(
+        checkpoint=checkpoint,
+        data=data,
+        data_dir=data_dir,
+        sweeps=sweeps,
+        curve=curve,
+        phase=phase,
+        bridges=bridges,
+        epochs=epochs,
+        sample=sample,
+        device=device.value,
+        threads=threads,
+        out=out,
+    )
+    result = measure(config, lambda text: console.print(f"[dim]{text} ...[/dim]"))
+    rows = {"sequential": result.divergence.reference, **result.divergence.solvers}
+    title = "One network, several ways to run it (test set)"
+    console.print(_modes_table(title, rows, result.accuracy))
+    if result.bridges is not None:
+        console.print(_bridges_table(result.bridges))
+    console.print(f"Report, figures and numbers: [bold]{result.folder}[/bold]", soft_wrap=True)
+
+
+def _bridges_table(comparison: "BridgeComparison") -> Table:
+    head, rows = comparison.table()
+    table = Table(
+        title="From parallel training to step-by-step deployment",
+        caption="Time of the parallel run relative to step by step.",
+    )
+    for column in head:
+        table.add_column(column, justify="left" if column == head[0] else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def _print_result(result: "CompareResult") -> None:
     console.print(_table(result))
     if result.training.interrupted:
         console.print(
             f"[yellow]Training stopped by Ctrl-C after {result.training.epochs} epochs.[/yellow]"
         )
-    exact = result.divergence.solvers["exact"].solution
     count = result.model.count_parameters()
     console.print(
         f"Trained {count.trainable:,} parameters ({count.effective:,} of them can act) in "
         f"{result.training.seconds:.0f} s, {result.training.epochs} epochs."
     )
+    exact = result.divergence.solvers["exact"].solution
     console.print(
-        f"Sweeps until parallel = sequential is proved: median "
-        f"{exact.sweeps.double().median():.0f}, most {int(exact.sweeps.max())}."
+        f"Proof that parallel = sequential: {float(exact.work.mean()):.1f} sweeps' worth of work, "
+        f"in the mean of the samples."
     )
     console.print(
         f"Figure, report, model and command: [bold]{result.folder}[/bold]", soft_wrap=True
@@ -136,29 +204,32 @@ def _print_result(result: "CompareResult") -> None:
 
 
 def _table(result: "CompareResult") -> Table:
+    modes = {"sequential": result.divergence.reference, **result.divergence.solvers}
+    return _modes_table("One network, three ways to run it (test set)", modes, result.accuracy)
+
+
+def _modes_table(
+    title: str, modes: "Mapping[str, Comparison]", accuracy: "Mapping[str, float]"
+) -> Table:
     table = Table(
-        title="One network, three ways to run it (test set)",
-        caption="Spikes that differ from sequential, and in % of all; ms for the whole set.",
+        title=title,
+        caption="Sequential: step by step, as deployed. Parallel: as trained. Exact: in parallel, "
+        "proved equal. Spikes that differ, and in % of all; work in sweeps; ms for the whole set.",
     )
-    for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "ms"):
+    for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "work", "ms"):
         table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)
-    comparisons = result.divergence
-    for name, label, mode in (
-        ("sequential", "sequential (deployed)", comparisons.reference),
-        ("parallel", "parallel (as trained)", comparisons.solvers["parallel"]),
-        ("exact", "parallel (exact)", comparisons.solvers["exact"]),
-    ):
-        table.add_row(label, f"{result.accuracy[name]:.3f}", *_cells(mode))
+    for name, mode in modes.items():
+        table.add_row(name, f"{accuracy[name]:.3f}", *_cells(mode))
     return table
 
 
 def _cells(mode: "Comparison") -> tuple[Any, ...]:
     first = mode.first_differing_step
     fewest, most = int(mode.solution.sweeps.min()), int(mode.solution.sweeps.max())
-    share = f" ({mode.spike_difference:.2%})" if mode.differing_spikes else ""
     return (
-        f"{mode.differing_spikes:,}{share}",
+        counted(mode.differing_spikes, mode.spike_difference),
         "-" if first is None else f"step {first}",
         str(most) if fewest == most else f"{fewest} to {most}",
+        f"{float(mode.solution.work.mean()):.2f}",
         f"{1000 * mode.seconds:.0f}",
     )

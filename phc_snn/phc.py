@@ -123,7 +123,7 @@ class PHC(nn.Module):
         if not isinstance(solver, Solver):
             raise TypeError(f"solver: got {solver!r}, expected a solver such as phc_snn.Exact()")
         start = self._check("x_seq", x_seq, ("T", "B", "N"), state)
-        return solver.solve(self._circuit(x_seq.dtype), x_seq, start)
+        return solver.solve(self.circuit(x_seq.dtype), x_seq, start)
 
     def step(self, x_t: Tensor, state: PHCState | None = None) -> tuple[Tensor, Tensor, PHCState]:
         """One time step: ``x_t`` (B, N) -> spikes (B, N), voltage (B, N) and the new state.
@@ -135,10 +135,11 @@ class PHC(nn.Module):
         """
         start = self._check("x_t", x_t, ("B", "N"), state)
         solver = self.solver if isinstance(self.solver, Sequential) else Sequential()
-        spikes, voltage, _, state = solver.advance(self._circuit(x_t.dtype), x_t, start)
+        spikes, voltage, _, state = solver.advance(self.circuit(x_t.dtype), x_t, start)
         return spikes, voltage, state
 
-    def _circuit(self, dtype: torch.dtype) -> Circuit:
+    def circuit(self, dtype: torch.dtype) -> Circuit:
+        """The network with its coefficients evaluated in ``dtype``: what a `Solver` solves."""
         synapses: list[Any] = list(self.synapses)
         return Circuit(self.neuron, synapses, self.connectome, self.drive, dtype)
 

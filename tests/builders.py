@@ -57,6 +57,19 @@ def make_network(
     return phc.PHC(cells, synapses, connectome, drive=drive).to(dtype)
 
 
+def on_the_edge(steps=400):
+    """Unconnected neurons whose voltage comes to rest on the threshold: rounding decides.
+
+    In float32; the voltage is within 1e-5 of the threshold from about the middle on.
+    """
+    features = 16
+    connectome = phc.HierarchicalConnectome(phc.Topology.bidirectional(features), gain=0.0)
+    decay = torch.linspace(0.5, 0.93, features)
+    network = phc.PHC(phc.LIF(features, membrane_decay=decay), phc.Delay(features), connectome)
+    resting = 1.0 - network.neuron.membrane_decay.detach()
+    return network, resting.expand(steps, 2, features).clone()
+
+
 def currents(network, steps, batch=3, seed=1):
     """Input that makes every neuron fire some of the time, in the dtype of the network."""
     generator = torch.Generator().manual_seed(seed)

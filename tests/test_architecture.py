@@ -13,14 +13,14 @@ import phc_snn
 ROOT = Path(phc_snn.__file__).parent
 # Lower ranks know nothing of higher ones. A new module at the top level has to be given its place.
 RANKS = [
-    {"checks", "numerics", "state", "surrogate", "scan", "extras"},
+    {"checks", "numerics", "state", "surrogate", "scan", "extras", "files"},
     {"parameters", "process"},
     {"neurons", "synapses"},
     {"circuit"},
     {"solvers"},
     {"phc"},
     {"encoder", "models"},
-    {"convert", "data", "training", "plots"},
+    {"convert", "data", "training", "plots", "report"},
     {"cli", "commands"},
 ]
 RANK = {name: i for i, names in enumerate(RANKS) for name in names}
@@ -34,6 +34,7 @@ OPTIONAL = {
     "nirtorch",
     "norse",
     "pandas",
+    "plotly",
     "pytorch_lightning",
     "rich",
     "safetensors",

@@ -16,7 +16,15 @@ import torch
 from phc_snn.training.checkpoint import load_model
 
 COMMAND = [sys.executable, "-m", "phc_snn.cli"]
-FILES = {"comparison.png", "report.json", "model.safetensors", "model.json", "command.txt"}
+FILES = {
+    "comparison.png",
+    "report.html",
+    "report.json",
+    "model.safetensors",
+    "model.json",
+    "command.txt",
+}
+MEASURED = {"divergence.png", "report.html", "report.json"}
 
 
 def run(*arguments, **options):
@@ -68,6 +76,7 @@ def test_compare_writes_all_it_promises(finished):
     folder, text = finished
     assert {path.name for path in folder.iterdir()} == FILES
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert b"Difference against sweeps" in (folder / "report.html").read_bytes()
     for word in ("sequential", "parallel", "accuracy", "differ", "sweeps"):
         assert word in text
 
@@ -85,6 +94,61 @@ def test_report_says_how_to_repeat_the_run(finished, tmp_path):
     first, second = load_model(folder), load_model(again)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_divergence_writes_all_it_promises(finished, tmp_path):
+    folder, _ = finished
+    out = tmp_path / "measured"
+    result = run("divergence", str(folder / "model.safetensors"), "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in out.iterdir()} == MEASURED
+    for word in ("sequential", "parallel", "16 sweeps", "exact", "accuracy"):
+        assert word in result.stdout
+    measured = json.loads((out / "report.json").read_text())
+    compared = json.loads((folder / "report.json").read_text())
+    for mode, name in (("parallel", "parallel"), ("exact", "exact"), ("sequential", "reference")):
+        for figure in ("differing_spikes", "spikes", "first_differing_step", "voltage_rmse"):
+            assert measured["solvers"][name][figure] == compared["modes"][mode][figure]
+        assert measured["accuracy"][mode] == compared["modes"][mode]["accuracy"]
+
+
+@pytest.mark.slow
+def test_divergence_with_everything(finished, tmp_path):
+    folder, _ = finished
+    result = run("divergence", str(folder), "--phase", "--bridges", "--epochs", "1",
+                 "--sample", "3", "--sweeps", "9", "--curve", "5", cwd=tmp_path)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    out = folder / "divergence"
+    assert {path.name for path in out.iterdir()} == MEASURED
+    measured = json.loads((out / "report.json").read_text())
+    assert len(measured["curve"]["step_difference"]) == 5
+    assert "9 sweeps" in measured["solvers"]
+    assert set(measured["bridges"]) >= {"as trained", "exact", "fine-tuned"}
+    assert "phase" in measured
+    assert "fine-tuned" in result.stdout
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Spikes of sample 3" in page
+    assert "chart-phase" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["/nowhere"], "/nowhere/model.json does not exist; expected a run's folder"),
+        (["RUN", "--sweeps", "0"], "--sweeps"),
+        (["RUN", "--sample", "40"], "sample: got 40, expected 0 to 39"),
+        (["RUN", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
+        (["RUN", "--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
+    ],
+)
+def test_bad_measurements_are_one_line_and_leave_nothing(finished, arguments, message, tmp_path):
+    folder, _ = finished
+    arguments = [str(folder) if a == "RUN" else a for a in arguments]
+    result = run("divergence", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.slow

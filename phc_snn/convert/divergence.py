@@ -1,48 +1,26 @@
 """How far a network solved in parallel is from the same network run step by step."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from phc_snn.circuit import Solution
+from phc_snn.convert.attribution import attribute
+from phc_snn.convert.comparison import HEADINGS, Comparison, decisions, differences
+from phc_snn.convert.curve import SweepCurve, sweep_curve
+from phc_snn.convert.phase import PhaseDiagram
+from phc_snn.extras import require
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
 from phc_snn.solvers import Exact, Sequential, Solver
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """One solver against the reference, over all samples.
-
-    Attributes:
-        solution: The solver's `Solution`.
-        logits: (B, C) for a `PHCSSM`, else None.
-        seconds: Time of one run.
-        differing_spikes: Neuron-steps at which one fires and the other does not.
-        spike_difference: That number per spike of the reference (NaN if it is silent).
-        step_difference: That number per neuron-step.
-        first_differing_step: First step, over all samples, with a differing spike; None if none.
-        voltage_rmse, voltage_max: Error of the voltage.
-        rate_difference: Mean spikes per neuron-step, solver minus reference.
-        logits_max: Largest error of a logit; None without logits.
-        agreement: Part of the samples that get the reference's decision; None without logits.
-    """
-
-    solution: Solution
-    logits: Tensor | None
-    seconds: float
-    differing_spikes: int
-    spike_difference: float
-    step_difference: float
-    first_differing_step: int | None
-    voltage_rmse: float
-    voltage_max: float
-    rate_difference: float
-    logits_max: float | None
-    agreement: float | None
+Picture = Literal["sweeps", "certificate", "raster", "voltage", "phase"]
+_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 @dataclass(frozen=True)
@@ -52,32 +30,90 @@ class Divergence:
     Attributes:
         reference: The reference compared with itself (its solution, logits and time).
         solvers: Name -> `Comparison`.
+        curve: The difference from the reference after each sweep over the whole sequence.
+        thresholds: (N,) of the neurons.
+        phase: `PhaseDiagram`, where one was given.
     """
 
     reference: Comparison
     solvers: Mapping[str, Comparison]
+    curve: SweepCurve
+    thresholds: Tensor
+    phase: PhaseDiagram | None = None
+
+    @property
+    def all(self) -> dict[str, Comparison]:
+        """The reference, under the name ``"reference"``, and the solvers."""
+        return {"reference": self.reference, **self.solvers}
+
+    def most_different(self) -> str:
+        """Name of the solver with the most differing spikes; the first one if none differs."""
+        if not self.solvers:
+            return "reference"
+        return max(self.solvers, key=lambda name: self.solvers[name].differing_spikes)
 
     def __str__(self) -> str:
-        head = ("solver", "differing spikes", "first step", "voltage RMSE", "sweeps", "seconds")
-        rows = [head]
-        for name, c in {"reference": self.reference, **self.solvers}.items():
-            first = "-" if c.first_differing_step is None else str(c.first_differing_step)
-            sweeps = c.solution.sweeps
-            rows.append(
-                (
-                    name,
-                    f"{c.differing_spikes} ({c.spike_difference:.2%})",
-                    first,
-                    f"{c.voltage_rmse:.2e}",
-                    f"{int(sweeps.max())}" if len(sweeps) else "-",
-                    f"{c.seconds:.3f}",
-                )
-            )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        rows = [("solver", *HEADINGS), *((name, *c.row()) for name, c in self.all.items())]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON values; tensors of spikes and voltages are left out."""
+        curve, phase = self.curve, self.phase
+        content: dict[str, Any] = {
+            "solvers": {name: c.figures() for name, c in self.all.items()},
+            "curve": {
+                "step_difference": curve.step_difference.tolist(),
+                "voltage_rmse": curve.voltage_rmse.tolist(),
+                "certified_steps_min": [int(row.min()) for row in curve.certified_steps],
+                "equal_steps_min": [int(row.min()) for row in curve.equal_steps],
+            },
+        }
+        if phase is not None:
+            content["phase"] = {
+                "gains": list(phase.gains),
+                "delays": list(phase.delays),
+                "limit": phase.limit,
+                "solver": str(phase.solver),
+                **{
+                    name: getattr(phase, name).tolist()
+                    for name in ("sweeps", "difference", "work", "rate")
+                },
+            }
+        return content
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row a solver, the reference first.
+
+        Raises:
+            MissingExtraError: pandas is not installed (extra ``report``).
+        """
+        pandas = require("pandas", extra="report")
+        return pandas.DataFrame.from_dict(
+            {name: c.figures() for name, c in self.all.items()}, orient="index"
+        )
+
+    def plot(self, *pictures: Picture, solver: str | None = None, sample: int | None = None) -> Any:
+        """The pictures that people look for, in one matplotlib figure (extra ``plot``).
+
+        Args:
+            pictures: ``"sweeps"`` (difference against sweeps), ``"certificate"`` (proved and truly
+                equal steps against sweeps), ``"raster"`` (spikes of one sample, differing ones
+                marked), ``"voltage"`` (error over time), ``"phase"`` (over recurrent gain and
+                delay); none for all that there is data for.
+            solver: Name of the solver in raster and voltage; the one that differs most if None.
+            sample: Sample in the raster; the one that differs most if None.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+            ValueError: A picture, solver or sample that is not there.
+        """
+        from phc_snn import plots
+
+        return plots.divergence(self, pictures, solver=solver, sample=sample)
 
 
 @torch.no_grad()
@@ -87,6 +123,10 @@ def measure_divergence(
     *,
     solvers: Mapping[str, Solver] | None = None,
     reference: Solver | None = None,
+    sweeps: int = 16,
+    tolerance: float | None = None,
+    time_constant: float = 10.0,
+    phase: PhaseDiagram | None = None,
 ) -> Divergence:
     """Run one input through several solvers and compare each with the reference.
 
@@ -95,6 +135,15 @@ def measure_divergence(
         x_seq: Its input, time first.
         solvers: Name -> solver; the model's own and `Exact()` if None.
         reference: `Sequential()` if None.
+        sweeps: Length at most of the curve of differences against sweeps; 0 leaves it out.
+        tolerance: A voltage this close to the threshold, relative to the threshold if that is above
+            1, is undecidable. None: 1e-5 for float32, 1e-12 for float64, 1e-2 below.
+        time_constant: Of the van Rossum distance, in steps.
+        phase: A `phase_diagram` to keep and draw with the rest.
+
+    Raises:
+        TypeError: Solvers that are none.
+        ValueError: A number outside its range; input that the model refuses.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -104,14 +153,57 @@ def measure_divergence(
         >>> divergence.solvers["exact"].differing_spikes
         0
     """
-    truth, truth_logits, seconds = _run(model, x_seq, reference or Sequential())
-    if solvers is None:
-        network = model if isinstance(model, PHC) else model.network
-        solvers = {"own": network.solver, "exact": Exact()}
-    compared = {}
-    for name, solver in solvers.items():
-        compared[name] = _compare(*_run(model, x_seq, solver), truth, truth_logits)
-    return Divergence(_compare(truth, truth_logits, seconds, truth, truth_logits), compared)
+    network = model if isinstance(model, PHC) else model.network
+    truth_solver = Sequential() if reference is None else reference
+    chosen = {"own": network.solver, "exact": Exact()} if solvers is None else solvers
+    _check(chosen, truth_solver, sweeps, tolerance)
+    truth, truth_logits, seconds = _run(model, x_seq, truth_solver)
+    thresholds = network.neuron.threshold.detach().to(x_seq.dtype)
+    near = _TOLERANCE.get(x_seq.dtype, 1e-2) if tolerance is None else tolerance
+    undecidable = (truth.voltage - thresholds).abs() <= near * thresholds.abs().clamp(min=1.0)
+    circuit = network.circuit(x_seq.dtype)
+
+    def compare(
+        solver: Solver | None, solution: Solution, logits: Tensor | None, seconds: float
+    ) -> Comparison:
+        attribution = None
+        if solver is not None and isinstance(truth_solver, Sequential):
+            attribution = attribute(
+                solver,
+                solution.spikes,
+                truth.spikes,
+                circuit,
+                lambda other: _run(model, x_seq, other)[0].spikes,
+            )
+        return Comparison(
+            **differences(solution, truth, undecidable, time_constant),
+            **decisions(logits, truth_logits),
+            solution=solution,
+            logits=logits,
+            seconds=seconds,
+            attribution=attribution,
+        )
+
+    compared = {name: compare(s, *_run(model, x_seq, s)) for name, s in chosen.items()}
+    currents = x_seq if isinstance(model, PHC) else model.encoder(x_seq)
+    rest = network.initial_state(x_seq.shape[1], device=x_seq.device, dtype=x_seq.dtype)
+    curve = sweep_curve(circuit, currents, rest, truth, sweeps)
+    itself = compare(None, truth, truth_logits, seconds)
+    return Divergence(itself, compared, curve, thresholds, phase)
+
+
+def _check(
+    solvers: Mapping[str, Solver], reference: Solver, sweeps: int, tolerance: float | None
+) -> None:
+    if not isinstance(solvers, Mapping):
+        raise TypeError(f"solvers: got {type(solvers).__name__}, expected a dict of name: solver")
+    for name, solver in {**solvers, "reference": reference}.items():
+        if not isinstance(solver, Solver):
+            raise TypeError(f"{name}: got {solver!r}, expected a solver such as phc_snn.Exact()")
+    if isinstance(sweeps, bool) or not isinstance(sweeps, int) or sweeps < 0:
+        raise ValueError(f"sweeps: got {sweeps!r}, expected an integer of at least 0")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise ValueError(f"tolerance: got {tolerance}, expected a number of at least 0")
 
 
 def _run(
@@ -125,36 +217,3 @@ def _run(
     if isinstance(model, PHC):
         return output, None, seconds
     return output.solution, output.logits, seconds
-
-
-def _compare(
-    solution: Solution,
-    logits: Tensor | None,
-    seconds: float,
-    truth: Solution,
-    truth_logits: Tensor | None,
-) -> Comparison:
-    differing = solution.spikes != truth.spikes
-    steps = differing.any(-1).any(-1).nonzero()
-    error = (solution.voltage - truth.voltage).double()
-    count = int(differing.sum())
-    spikes = float(truth.spikes.sum(dtype=torch.float64))
-    size = max(differing.numel(), 1)
-    logits_max = agreement = None
-    if logits is not None and truth_logits is not None and logits.numel():
-        logits_max = float((logits - truth_logits).abs().max())
-        agreement = float((logits.argmax(-1) == truth_logits.argmax(-1)).double().mean())
-    return Comparison(
-        solution=solution,
-        logits=logits,
-        seconds=seconds,
-        differing_spikes=count,
-        spike_difference=count / spikes if spikes else float("nan"),
-        step_difference=count / size,
-        first_differing_step=int(steps[0]) if len(steps) else None,
-        voltage_rmse=float(error.square().sum() / size) ** 0.5,
-        voltage_max=float(error.abs().max()) if error.numel() else 0.0,
-        rate_difference=float((solution.spikes - truth.spikes).double().sum()) / size,
-        logits_max=logits_max,
-        agreement=agreement,
-    )

@@ -41,7 +41,10 @@ class TimeSeriesDataset:
         spread = self.train_x.std(dim=(0, 1))
         # A channel that is constant in training stays as it is: any scale would be an invention.
         constant = spread <= 1e-6 * self.train_x.abs().amax(dim=(0, 1))
-        scale = torch.where(constant, torch.ones_like(spread), spread)
+        return self.scaled(mean, torch.where(constant, torch.ones_like(spread), spread))
+
+    def scaled(self, mean: Tensor, scale: Tensor) -> "TimeSeriesDataset":
+        """``(x - mean) / scale`` for each channel; ``mean`` and ``scale`` are (channels,)."""
         return replace(
             self,
             train_x=(self.train_x - mean) / scale,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from phc_snn.extras import require
+from phc_snn.files import write_atomically, write_json
 from phc_snn.models import PHCSSM
-from phc_snn.training.files import write_atomically, write_json
 
 FORMAT = 1
 """Version of the checkpoint's layout; another one is refused."""
@@ -43,15 +43,8 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM
         ValueError: A file that is not such a checkpoint, is damaged, or is of another version.
     """
     safetensors = require("safetensors.torch", extra="train")
-    folder = Path(folder)
-    if folder.suffix in (".safetensors", ".json"):
-        folder = folder.parent
-    for name in ("model.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"folder: {folder / name} does not exist; expected a run's folder"
-            )
-    config = _read_config(folder / "model.json")
+    config = read_config(folder)
+    folder = run_folder(folder)
     model = PHCSSM.from_config(config["model"])
     try:
         tensors = safetensors.load_file(str(folder / "model.safetensors"), device="cpu")
@@ -65,7 +58,25 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM
     return model.to(device)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def run_folder(folder: Path | str) -> Path:
+    """The folder of a run, given itself or one of the two files in it."""
+    folder = Path(folder)
+    return folder.parent if folder.suffix in (".safetensors", ".json") else folder
+
+
+def read_config(folder: Path | str) -> dict[str, Any]:
+    """What ``model.json`` holds: the model's config under ``"model"``, and all that was kept.
+
+    Raises:
+        FileNotFoundError, ValueError: As `load_model`.
+    """
+    folder = run_folder(folder)
+    for name in ("model.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"folder: {folder / name} does not exist; expected a run's folder"
+            )
+    path = folder / "model.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -13,12 +13,13 @@ import torch
 
 import phc_snn
 from phc_snn import plots
-from phc_snn.convert import Comparison, Divergence, measure_divergence
+from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.data import TimeSeriesDataset, load_uea
+from phc_snn.files import write_json, write_text
 from phc_snn.models import PHCSSM, TopologyName
+from phc_snn.report import write_report
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 from phc_snn.training.checkpoint import save_model
-from phc_snn.training.files import write_json, write_text
 
 if TYPE_CHECKING:
     from phc_snn.training.lightning import TrainingResult
@@ -103,8 +104,6 @@ class CompareResult:
         divergence: Parallel (``"parallel"``) and proved (``"exact"``) against sequential, on the
             test set.
         accuracy: Mode -> test accuracy.
-        sweeps, differences: Numbers of Jacobi sweeps tried, and the part of the neuron-steps that
-            then differ from sequential.
         training: How the training ended.
     """
 
@@ -112,8 +111,6 @@ class CompareResult:
     model: PHCSSM
     divergence: Divergence
     accuracy: dict[str, float]
-    sweeps: list[int]
-    differences: list[float]
     training: "TrainingResult"
 
 
@@ -131,7 +128,7 @@ def compare(config: CompareConfig) -> CompareResult:
     """
     config.check()
     folder = config.out or _new_folder(config.data)
-    with _results_in(folder):
+    with results_in(folder):
         return _compare(config, folder)
 
 
@@ -147,26 +144,25 @@ def _compare(config: CompareConfig, folder: Path) -> CompareResult:
         scaling={"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()},
     )
     write_text(folder / "command.txt", config.command() + "\n")
-    divergence, accuracy, sweeps, differences = evaluate(model, dataset, config.make_solver())
-    result = CompareResult(
-        folder,
-        model,
-        divergence,
-        accuracy,
-        sweeps,
-        differences,
-        training,
-    )
+    divergence, accuracy = evaluate(model, dataset, config.make_solver())
+    result = CompareResult(folder, model, divergence, accuracy, training)
+    sample = plots.most_different_sample(divergence.solvers["parallel"], divergence.reference)
     figure = plots.two_modes(
         divergence.solvers["parallel"],
         divergence.reference,
-        sweeps,
-        differences,
-        thresholds=model.network.neuron.threshold.detach(),
-        sample=_most_different(divergence.solvers["parallel"], divergence.reference),
+        divergence.curve,
+        thresholds=divergence.thresholds,
+        sample=sample,
     )
     plots.save(figure, folder / "comparison.png")
     write_json(folder / "report.json", report(config, result))
+    write_report(
+        folder / "report.html",
+        divergence,
+        title=f"{config.data}: trained in parallel, run step by step",
+        summary=summary(config, result),
+        accuracy=accuracy,
+    )
     return result
 
 
@@ -197,76 +193,72 @@ def train(config: CompareConfig, dataset: TimeSeriesDataset) -> "tuple[PHCSSM, T
 
 
 def evaluate(
-    model: PHCSSM, dataset: TimeSeriesDataset, solver: Solver, most_sweeps: int | None = None
-) -> tuple[Divergence, dict[str, float], list[int], list[float]]:
-    """Both modes on the test set: divergence, accuracies, and the difference against sweeps.
+    model: PHCSSM, dataset: TimeSeriesDataset, solver: Solver, most_sweeps: int = 40
+) -> tuple[Divergence, dict[str, float]]:
+    """Both modes on the test set: divergence and accuracies.
 
-    The sweeps go up to ``most_sweeps``; by default until nothing differs, 40 at most.
+    The curve of differences goes on until everything is proved, ``most_sweeps`` sweeps at most.
     """
     x = dataset.test_x.transpose(0, 1)
     # The first run of a process compiles and allocates; the timed ones should not pay for it.
-    measure_divergence(model, x[:, :1], solvers={"parallel": solver})
-    divergence = measure_divergence(model, x, solvers={"parallel": solver, "exact": Exact()})
+    measure_divergence(model, x[:, :1], solvers={"parallel": solver}, sweeps=0)
+    solvers = {"parallel": solver, "exact": Exact()}
+    divergence = measure_divergence(model, x, solvers=solvers, sweeps=most_sweeps)
+    return divergence, accuracies(divergence, dataset.test_y)
+
+
+def accuracies(divergence: Divergence, labels: torch.Tensor) -> dict[str, float]:
+    """Mode -> accuracy; the reference is called ``"sequential"``."""
     modes = {"sequential": divergence.reference, **divergence.solvers}
-    accuracy = {name: _accuracy(mode, dataset) for name, mode in modes.items()}
-    if most_sweeps is None:
-        most_sweeps = min(int(divergence.solvers["exact"].solution.sweeps.max()), 40)
-    sweeps = list(range(1, most_sweeps + 1))
-    curve = measure_divergence(model, x, solvers={str(k): Jacobi(k) for k in sweeps})
-    return divergence, accuracy, sweeps, [curve.solvers[str(k)].step_difference for k in sweeps]
+    return {name: mode.accuracy(labels) for name, mode in modes.items()}
+
+
+def summary(config: CompareConfig, result: CompareResult) -> dict[str, str]:
+    """What the report says above its charts."""
+    count = result.model.count_parameters()
+    training = result.training
+    ended = " (ended by Ctrl-C)" if training.interrupted else ""
+    return {
+        "Data": config.data,
+        "Network": f"{config.neurons} neurons, {config.topology}, delay {config.delay}",
+        "Parameters": f"{count.trainable:,} trained, {count.effective:,} can act",
+        "Training": f"{training.epochs} epochs, {training.seconds:.0f} s{ended}, with "
+        f"{config.make_solver()}",
+        "Repeat with": config.command(),
+        **versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What ran."""
+    return {
+        "phc_snn": phc_snn.__version__,
+        "torch": torch.__version__,
+        "Python": sys.version.split()[0],
+    }
 
 
 def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
     """The run as JSON values."""
-    modes = {"sequential": result.divergence.reference, **result.divergence.solvers}
+    content = result.divergence.to_dict()
+    modes = content["solvers"]
+    modes["sequential"] = modes.pop("reference")
     count = result.model.count_parameters()
     settings = {n: str(v) if isinstance(v, Path) else v for n, v in asdict(config).items()}
     return {
         "command": config.command(),
         "config": settings,
-        "versions": {
-            "phc_snn": phc_snn.__version__,
-            "torch": torch.__version__,
-            "python": sys.version.split()[0],
-        },
+        "versions": versions(),
         "threads": torch.get_num_threads(),
         "parameters": {"trainable": count.trainable, "effective": count.effective},
         "training": asdict(result.training),
-        "modes": {name: _mode(mode, result.accuracy[name]) for name, mode in modes.items()},
-        "sweeps": dict(zip(map(str, result.sweeps), result.differences, strict=True)),
+        "modes": {name: {"accuracy": result.accuracy[name], **m} for name, m in modes.items()},
+        "curve": content["curve"],
     }
-
-
-def _mode(mode: Comparison, accuracy: float) -> dict[str, Any]:
-    sweeps = mode.solution.sweeps
-    return {
-        "accuracy": accuracy,
-        "agreement_with_sequential": mode.agreement,
-        "differing_spikes": mode.differing_spikes,
-        "spikes": int(mode.solution.spikes.sum()),
-        "first_differing_step": mode.first_differing_step,
-        "voltage_rmse": mode.voltage_rmse,
-        "sweeps_median": float(sweeps.double().median()),
-        "sweeps_max": int(sweeps.max()),
-        "certified_steps_min": int(mode.solution.certified_steps.min()),
-        "seconds": mode.seconds,
-    }
-
-
-def _accuracy(mode: Comparison, dataset: TimeSeriesDataset) -> float:
-    if mode.logits is None:
-        raise TypeError("logits: got None, expected the logits of a PHCSSM")
-    return float((mode.logits.argmax(-1) == dataset.test_y).double().mean())
-
-
-def _most_different(parallel: Comparison, sequential: Comparison) -> int:
-    """The sample to show: the one with the most differing spikes, the first one if none differs."""
-    differing = parallel.solution.spikes != sequential.solution.spikes
-    return int(differing.sum(dim=(0, 2)).argmax())
 
 
 @contextmanager
-def _results_in(folder: Path) -> Iterator[None]:
+def results_in(folder: Path) -> Iterator[None]:
     """Make the folder before the work, and leave no empty one behind if the work fails."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

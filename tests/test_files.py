@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from phc_snn.training.files import write_atomically, write_json, write_text
+from phc_snn.files import write_atomically, write_json, write_text
 
 
 def test_text_and_json_come_back(tmp_path):
@@ -43,7 +43,7 @@ def test_nan_is_refused_and_the_old_file_stays(tmp_path):
 def test_a_killed_writer_never_leaves_half_a_file(tmp_path):
     path = tmp_path / "a.json"
     program = (
-        "import sys; from pathlib import Path; from phc_snn.training.files import write_json\n"
+        "import sys; from pathlib import Path; from phc_snn.files import write_json\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1; write_json(Path(sys.argv[1]), {'n': n, 'fill': ['x' * 100] * 20000})\n"
