@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from phc_snn.convert import Divergence, PhaseDiagram, SweepCurve
 from phc_snn.extras import require
 from phc_snn.plots import most_different_sample, voltage_error
 
-_ONLY_SOLVER, _ONLY_REFERENCE, _BOTH = "#d1495b", "#2e86ab", "#5b5b5b"
+_ONLY_SOLVER, _ONLY_REFERENCE, _BOTH = "#d1495b", "#2e86ab", "#808080"
+_LINES = "rgba(128, 128, 128, 0.25)"  # seen on light and on dark ground
 MOST_SPIKES = 8000
 """Spikes of each kind in the raster; a page with more is slow on a phone."""
+MOST_POINTS = 20_000
+"""Points of all lines of the voltage chart together."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,15 @@ def charts(divergence: Divergence, sample: int | None = None) -> list[Chart]:
         length = len(divergence.reference.solution.spikes)
         found += [_sweeps(divergence.curve), _certificate(divergence.curve, length)]
     if divergence.reference.solution.spikes.numel():
-        found += [_raster(divergence, sample), _voltage(divergence)]
+        found.append(_raster(divergence, sample))
+        if divergence.solvers:
+            found.append(_voltage(divergence))
     if divergence.phase is not None:
         found.append(_phase(divergence.phase))
     return found
 
 
-def _figure(x: str, y: str, **layout: Any) -> Any:
+def _figure(x: str, y: str) -> Any:
     objects = require("plotly.graph_objects", extra="report")
     figure = objects.Figure()
     figure.update_layout(
@@ -54,11 +60,28 @@ def _figure(x: str, y: str, **layout: Any) -> Any:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         font={"size": 13},
         hovermode="closest",
-        **layout,
+        # The page's own ground shows through, light or dark.
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
     )
-    figure.update_xaxes(title_text=x)
-    figure.update_yaxes(title_text=y)
+    lines = {"gridcolor": _LINES, "zerolinecolor": _LINES, "linecolor": _LINES}
+    figure.update_xaxes(title_text=x, **lines)
+    figure.update_yaxes(title_text=y, **lines)
     return figure
+
+
+def _plain(text: str) -> str:
+    """Text that plotly shows as it is: it reads tags in names, and variables after a % sign."""
+    return escape(text).replace("%{", "%&#123;")
+
+
+def _count_sweeps(figure: Any, sweeps: int) -> None:
+    """No half sweeps on a short axis."""
+    figure.update_xaxes(dtick=1 if sweeps <= 12 else None, tickformat="d")
+
+
+def _logarithmic(figure: Any) -> None:
+    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
 
 
 def _sweeps(curve: SweepCurve) -> Chart:
@@ -74,14 +97,15 @@ def _sweeps(curve: SweepCurve) -> Chart:
         mode="lines+markers",
         marker={
             "color": [_BOTH if p else _ONLY_REFERENCE for p in percent.tolist()],
-            "size": 9,
+            "size": [9 if p else 12 for p in percent.tolist()],
             "symbol": ["circle" if p else "star" for p in percent.tolist()],
         },
         line={"color": _BOTH},
         hovertemplate="%{x} sweeps: %{customdata:.4g} %<extra></extra>",
         showlegend=False,
     )
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
+    _logarithmic(figure)
+    _count_sweeps(figure, len(curve))
     none = " A star marks none at all." if bool((percent == 0).any()) else ""
     return Chart(
         "sweeps",
@@ -109,12 +133,13 @@ def _certificate(curve: SweepCurve, length: int) -> Chart:
             hovertemplate="%{x} sweeps: median %{y}, from %{customdata[0]} to %{customdata[1]}"
             f"<extra>{name}</extra>",
         )
-    figure.add_hline(y=length, line={"dash": "dot", "width": 1})
+    figure.add_hline(y=length, line={"dash": "dot", "width": 1, "color": _BOTH})
+    _count_sweeps(figure, len(curve))
     return Chart(
         "certificate",
         "Certified prefix against sweeps",
         "Median over samples of the leading steps that the sweeps prove, and of those that truly "
-        f"equal the reference. The dotted line is the whole sequence, {length} steps.",
+        f"equal the reference. The dotted line is the whole sequence, {length:,} steps.",
         figure,
     )
 
@@ -140,11 +165,13 @@ def _raster(divergence: Divergence, sample: int | None) -> Chart:
             x=kept[:, 0].tolist(),
             y=kept[:, 1].tolist(),
             mode="markers",
-            name=f"{label}: {len(places)}",
+            name=f"{_plain(label)}: {len(places):,}",
             marker={"color": colour, "size": 5 if both else 8,
                     "symbol": "line-ns-open" if both else "circle"},
-            hovertemplate="step %{x}, neuron %{y}<extra>" + label + "</extra>",
+            hovertemplate=f"step %{{x}}, neuron %{{y}}<extra>{_plain(label)}</extra>",
         )  # fmt: skip
+    figure.update_xaxes(range=[-1, len(a)])
+    figure.update_yaxes(range=[-1, a.shape[1]], tickformat="d")
     part = "" if shown == total else f" {shown:,} of {total:,} spikes are drawn."
     return Chart(
         "raster",
@@ -162,35 +189,52 @@ def _thinned(places: Tensor) -> Tensor:
 
 def _voltage(divergence: Divergence) -> Chart:
     figure = _figure("time step", "voltage RMSE")
-    without = []
-    for name, one in divergence.solvers.items():
-        error = voltage_error(one, divergence.reference)
-        if not bool((error > 0).any()):
-            without.append(name)
-            continue
+    errors = {
+        name: voltage_error(one, divergence.reference) for name, one in divergence.solvers.items()
+    }
+    without = [name for name, error in errors.items() if not bool((error > 0).any())]
+    none_errs = len(without) == len(errors)
+    # A logarithmic axis has no zero. Only where no solver errs are the zeros drawn.
+    drawn = {name: e for name, e in errors.items() if none_errs or name not in without}
+    block = math.ceil(len(divergence.reference.solution.spikes) * len(drawn) / MOST_POINTS)
+    for name, error in drawn.items():
+        steps, largest = _largest_of(error, block)
         figure.add_scatter(
-            y=[value if value > 0 else None for value in error.tolist()],
-            name=name,
+            x=steps.tolist(),
+            y=[value if value > 0 or none_errs else None for value in largest.tolist()],
+            name=_plain(name),
             mode="lines",
             line={"width": 1.5},
-            hovertemplate="step %{x}: %{y:.3g}<extra>" + name + "</extra>",
+            hovertemplate=f"step %{{x}}: %{{y:.3g}}<extra>{_plain(name)}</extra>",
         )
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
+    if not none_errs:
+        _logarithmic(figure)
     figure.update_layout(showlegend=True)
     none = f" No error at all: {', '.join(without)}." if without else ""
+    part = f" Drawn is the largest error of every {block:,} steps." if block > 1 else ""
     return Chart(
         "voltage",
         "Voltage error over time",
         "Root mean square over samples and neurons of the difference from the reference's voltage "
-        f"in each step; steps without error are gaps.{none}",
+        f"in each step{'' if none_errs else '; steps without error are gaps'}.{none}{part}",
         figure,
     )
+
+
+def _largest_of(values: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Where the largest of each ``block`` values stands, and that value: no peak goes missing."""
+    if block <= 1:
+        return torch.arange(len(values)), values
+    padded = torch.nn.functional.pad(values, (0, -len(values) % block), value=-1.0)
+    largest, place = padded.view(-1, block).max(1)
+    return place + block * torch.arange(len(place)), largest
 
 
 def _phase(phase: PhaseDiagram) -> Chart:
     figure = _figure("recurrent gain", "delay, steps")
     sweeps = phase.sweeps.tolist()
-    text = [[f"{s:.0f}" if s < phase.limit else f"≥{phase.limit}" for s in row] for row in sweeps]
+    limit, enough = phase.limit, bool((phase.sweeps < phase.limit).all())
+    text = [[f"{s:.0f}" if s < limit else f"≥{limit}" for s in row] for row in sweeps]
     details = torch.stack([100 * phase.difference, phase.work, 100 * phase.rate], -1)
     figure.add_heatmap(
         z=phase.sweeps.log10().tolist(),
@@ -201,7 +245,7 @@ def _phase(phase: PhaseDiagram) -> Chart:
         customdata=details.tolist(),
         colorscale="Viridis",
         zmin=0,
-        zmax=math.log10(max(phase.limit, 2)),
+        zmax=math.log10(max(limit, 2)),
         showscale=False,
         hovertemplate="gain %{x}, delay %{y}: %{text} sweeps<br>%{customdata[0]:.3g} % differ "
         "with the measured solver<br>work of Exact %{customdata[1]:.2f}<br>"
@@ -212,8 +256,8 @@ def _phase(phase: PhaseDiagram) -> Chart:
     return Chart(
         "phase",
         "Phase diagram",
-        "Sweeps over the whole sequence until everything is proved (median of samples), when the "
-        "recurrent weights are multiplied by the gain and all delays set to the delay. Dark: "
-        "sweeping settles. Light: the network is chaotic, and stepping is cheaper.",
+        "Sweeps over the whole sequence until everything is proved (median of samples), with the "
+        "recurrent weights multiplied by the gain and all delays set to the delay. The lighter, the "
+        f"longer differences live on{'' if enough else f'; where ≥{limit} stands, that many did not suffice'}.",
         figure,
     )

@@ -1,0 +1,123 @@
+"""Peak memory of a training step: ``uv run python -m benchmarks.memory [--small] [--out FILE]``.
+
+Counted in bytes of live tensors, so the figures are the same on every machine and in every run; on
+CUDA (``--device cuda``) the allocator's own peak.
+"""
+
+import argparse
+import json
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import phc_snn as phc
+from benchmarks.networks import balanced
+
+SOLVERS: dict[str, phc.Solver] = {
+    "Jacobi(1)": phc.Jacobi(1),
+    "Jacobi(2)": phc.Jacobi(2),
+    "Jacobi(4)": phc.Jacobi(4),
+    "Jacobi(8)": phc.Jacobi(8),
+    "Exact": phc.Exact(),
+    "Exact, truncated": phc.Exact(adjoint="truncated"),
+    "Sequential": phc.Sequential(),
+}
+
+
+class LiveTensors(TorchDispatchMode):
+    """Follows every storage that an operation makes, until it is freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[int, int] = {}
+        self._now = 0
+        self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._follow(tensor.untyped_storage())
+        return result
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        self._sizes[key] = storage.nbytes()
+        self._now += self._sizes[key]
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self._now -= self._sizes.pop(key)
+
+
+def peak_bytes(network: phc.PHC, x_seq: torch.Tensor, solver: phc.Solver) -> int:
+    """Most bytes that a forward and backward pass holds beyond the network and its input."""
+
+    def step(x: torch.Tensor) -> None:
+        network.zero_grad()
+        network(x, solver=solver).voltage.square().mean().backward()
+
+    step(x_seq[:16])  # compiles, and allocates what stays
+    if x_seq.is_cuda:
+        network.zero_grad()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step(x_seq)
+        return torch.cuda.max_memory_allocated() - before
+    with LiveTensors() as live:
+        step(x_seq)
+    return live.peak
+
+
+def measure(
+    lengths: tuple[int, ...], report: Callable[[str, dict[str, int]], None], device: str = "cpu"
+) -> None:
+    """Peaks of every solver, for a network that settles and one that is chaotic."""
+    for kind, gain, plasticity in (("settles", 1.0, True), ("chaotic", 10.0, False)):
+        network = balanced(gain, plasticity=plasticity).to(device)
+        for length in lengths:
+            x_seq = torch.randn(length, 4, 32, generator=torch.Generator().manual_seed(1))
+            x_seq = x_seq.to(device)
+            report(
+                f"{kind} (gain {gain:g}), T = {length}, B = 4, N = 32",
+                {name: peak_bytes(network, x_seq, solver) for name, solver in SOLVERS.items()},
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    arguments = parser.parse_args()
+    console, results = Console(), {}
+
+    def report(title: str, peaks: dict[str, int]) -> None:
+        results[title] = peaks
+        table = Table(title=title)
+        for column in ("", "peak, MB", "times Jacobi(1)"):
+            table.add_column(column, justify="right" if column else "left")
+        for name, peak in peaks.items():
+            table.add_row(name, f"{peak / 1e6:.1f}", f"{peak / peaks['Jacobi(1)']:.2f}")
+        console.print(table)
+
+    measure((256,) if arguments.small else (512, 4096), report, arguments.device)
+    if arguments.out is not None:
+        content = {"torch": torch.__version__, "device": arguments.device, "bytes": results}
+        arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
