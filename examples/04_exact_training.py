@@ -67,7 +67,7 @@ def main(out: Path, small: bool = False) -> None:
         )
         bars.bar(
             range(len(in_each)),
-            in_each,
+            in_each.tolist(),
             color=COLOURS[name],
             label=f"{name}: {parallel.differing_spikes} in all",
         )

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import phc_snn
 from phc_snn.convert.comparison import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from phc_snn.convert import BridgeComparison, Comparison
     from phc_snn.training.compare import CompareResult
@@ -37,7 +39,7 @@ class SolverChoice(StrEnum):
 
 
 class DeviceChoice(StrEnum):
-    """Where to train."""
+    """Where to compute."""
 
     cpu = "cpu"
     cuda = "cuda"
@@ -126,6 +128,10 @@ def divergence(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
     ] = None,
+    solver: Annotated[
+        SolverChoice | None,
+        typer.Option(help="The parallel mode; else the solver that it was trained with."),
+    ] = None,
     sweeps: Annotated[int, typer.Option(min=1, help="A number of sweeps to compare too.")] = 16,
     curve: Annotated[int, typer.Option(min=1, help="Longest curve against sweeps.")] = 40,
     phase: Annotated[bool, typer.Option("--phase", help="Vary recurrent gain and delay.")] = False,
@@ -150,6 +156,7 @@ def divergence(
         checkpoint=checkpoint,
         data=data,
         data_dir=data_dir,
+        solver=None if solver is None else solver.value,
         sweeps=sweeps,
         curve=curve,
         phase=phase,
@@ -166,17 +173,16 @@ def divergence(
     console.print(_modes_table(title, rows, result.accuracy))
     if result.bridges is not None:
         console.print(_bridges_table(result.bridges))
-    console.print(f"Report, figures and numbers: [bold]{result.folder}[/bold]", soft_wrap=True)
+    _print_folder("Report, figures and numbers", result.folder)
 
 
 def _bridges_table(comparison: "BridgeComparison") -> Table:
     head, rows = comparison.table()
-    table = Table(
-        title="From parallel training to step-by-step deployment",
-        caption="Time of the parallel run relative to step by step.",
+    table = _new_table(
+        "From parallel training to step-by-step deployment",
+        "Time of the parallel run relative to step by step.",
+        head,
     )
-    for column in head:
-        table.add_column(column, justify="left" if column == head[0] else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
@@ -198,9 +204,23 @@ def _print_result(result: "CompareResult") -> None:
         f"Proof that parallel = sequential: {float(exact.work.mean()):.1f} sweeps' worth of work, "
         f"in the mean of the samples."
     )
-    console.print(
-        f"Figure, report, model and command: [bold]{result.folder}[/bold]", soft_wrap=True
-    )
+    _print_folder("Figure, report, model and command", result.folder)
+
+
+def _print_folder(content: str, folder: Path) -> None:
+    # A path may hold brackets, which are markup to rich.
+    console.print(f"{content}: [bold]{escape(str(folder))}[/bold]", soft_wrap=True)
+
+
+def _new_table(title: str, caption: str, columns: "Sequence[str]") -> Table:
+    """Narrow enough for a terminal of 80 columns; the first column names the rows."""
+    table = Table(
+        title=title, caption=caption, box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
 
 
 def _table(result: "CompareResult") -> Table:
@@ -211,13 +231,12 @@ def _table(result: "CompareResult") -> Table:
 def _modes_table(
     title: str, modes: "Mapping[str, Comparison]", accuracy: "Mapping[str, float]"
 ) -> Table:
-    table = Table(
-        title=title,
-        caption="Sequential: step by step, as deployed. Parallel: as trained. Exact: in parallel, "
-        "proved equal. Spikes that differ, and in % of all; work in sweeps; ms for the whole set.",
+    table = _new_table(
+        title,
+        "Sequential: step by step, as deployed. Exact: in parallel, proved equal. Spikes that "
+        "differ, and in % of all; work in sweeps; ms for the whole set.",
+        ("mode", "accuracy", "spikes differ", "first at", "sweeps", "work", "ms"),
     )
-    for column in ("mode", "accuracy", "spikes differ", "first at", "sweeps", "work", "ms"):
-        table.add_column(column, justify="left" if column == "mode" else "right", no_wrap=True)
     for name, mode in modes.items():
         table.add_row(name, f"{accuracy[name]:.3f}", *_cells(mode))
     return table

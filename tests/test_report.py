@@ -1,12 +1,16 @@
 """The HTML report: what it says is what was measured, and it loads nothing."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 import phc_snn as phc
+from phc_snn.convert.attribution import CAUSES
+from phc_snn.plots import voltage_error
 from phc_snn.report import charts as report_charts
+from phc_snn.report import page as report_page
 from phc_snn.report import write_report
 from tests.builders import currents, make_network
 
@@ -60,17 +64,35 @@ def test_text_is_escaped(page):
     assert "T &amp; N" in page
 
 
+def tables(page):
+    """Each table as row name -> cells, the heading under ``""``."""
+    found = []
+    for table in re.findall(r"<table>(.*?)</table>", body(page), re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", table)
+        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+        found.append({row[0]: row[1:] for row in cells})
+    return found
+
+
 def test_tables_hold_the_figures(page, divergence):
-    rows = re.findall(r"<tr><td>(.*?)</td></tr>", body(page))
-    cells = {row.split("</td><td>")[0]: row.split("</td><td>")[1:] for row in rows[:3]}
-    assert set(cells) == {"reference", "one", "exact"}
+    solvers, causes = tables(page)
     one = divergence.solvers["one"]
-    assert cells["reference"][0] == "0.75"
-    assert cells["one"][0] == "0.5"
-    assert cells["exact"][0] == "-"
-    assert f"{one.differing_spikes:,}" in cells["one"]
-    causes = {row.split("</td><td>")[0]: row.split("</td><td>")[1:] for row in rows[3:]}
-    assert causes["one"] == ["0", "0", f"{one.differing_spikes:,}", "0"]
+    assert solvers[""] == ["reference", "one", "exact"]
+    assert solvers["accuracy"] == ["0.75", "0.5", "-"]
+    assert solvers["neuron-steps that differ"] == ["0", f"{one.differing_spikes:,}", "0"]
+    assert solvers["first step that differs"] == ["-", str(one.first_differing_step), "-"]
+    assert solvers["voltage, RMSE"][1] == f"{one.voltage_rmse:.4g}"
+    assert causes[""] == ["one", "exact"]
+    assert causes["too few sweeps"] == [f"{one.differing_spikes:,}", "0"]
+    assert causes["all"] == causes["too few sweeps"]
+    assert causes["undecidable"] == [str(one.differing_undecidable), "0"]
+
+
+def test_every_figure_of_a_comparison_is_named(divergence):
+    """A figure that `Comparison` gains has to be given its words here too."""
+    causes = {f"from_{cause}" for cause in CAUSES}
+    assert set(divergence.reference.figures()) == set(report_page._FIGURES) - {"accuracy"} | causes
+    assert set(report_page._CAUSES) == set(CAUSES)
 
 
 def test_charts_are_those_of_the_data(divergence):
@@ -98,13 +120,85 @@ def test_many_spikes_are_thinned_and_said_to_be(monkeypatch, divergence):
     assert shown == sum(len(trace.x) for trace in raster.figure.data) < total
 
 
+def test_a_long_voltage_is_thinned_and_keeps_its_peaks(monkeypatch, divergence):
+    """40 steps of 1 solver with an error in 10 points: the largest of every 4."""
+    monkeypatch.setattr(report_charts, "MOST_POINTS", 10)
+    chart = {chart.key: chart for chart in report_charts.charts(divergence)}["voltage"]
+    (line,) = chart.figure.data
+    error = voltage_error(divergence.solvers["one"], divergence.reference)
+    largest = error.view(10, 4).max(1)
+    assert list(line.y) == [value or None for value in largest.values.tolist()]
+    assert list(line.x) == [4 * i + int(place) for i, place in enumerate(largest.indices)]
+    assert "Drawn is the largest error of every 4 steps." in chart.caption
+
+
+def test_the_largest_of_blocks_that_do_not_fill_up():
+    steps, largest = report_charts._largest_of(torch.tensor([1.0, 5.0, 2.0, 0.0, 3.0]), 2)
+    assert steps.tolist() == [1, 2, 4]
+    assert largest.tolist() == [5.0, 2.0, 3.0]
+
+
+def test_a_long_recording_fits_a_mail(tmp_path):
+    """100,000 steps of 64 neurons with 3 % firing: 200,000 spikes, and 2 solvers' errors."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (100_000, 1, 64)
+
+    def comparison():
+        found = small.reference.solution
+        fired = (torch.rand(shape, generator=generator) < 0.03).float()
+        solution = replace(found, spikes=fired, voltage=torch.rand(shape, generator=generator))
+        return replace(small.reference, solution=solution)
+
+    network = make_network()
+    small = phc.measure_divergence(network, currents(network, 5), solvers={}, sweeps=0)
+    solvers = {"one": comparison(), "two": comparison()}
+    write_report(
+        tmp_path / "r.html", replace(small, reference=comparison(), solvers=solvers),
+        title="t", summary={},
+    )  # fmt: skip
+    assert (tmp_path / "r.html").stat().st_size < 7_000_000
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert re.search(r"[\d,]+ of [\d,]+ spikes are drawn", text)
+    assert "the largest error of every 10 steps" in text
+
+
 def test_bridges_are_shown(divergence, tmp_path):
     model = phc.PHCSSM(3, 2, neurons=8)
     bridges = phc.compare_bridges(model, torch.randn(4, 30, 3), torch.arange(4) % 2, sweeps=(2,))
     write_report(tmp_path / "r.html", divergence, title="t", summary={}, bridges=bridges)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for row in bridges.rows:
-        assert f"<td>{row.name}</td>" in text
+    shown = tables(text)[-1]
+    head, rows = bridges.table()
+    assert shown["strategy"] == head[1:]
+    assert [[name, *cells] for name, cells in shown.items()][1:] == rows
+
+
+def test_solvers_without_error_are_drawn_at_zero():
+    network = make_network(gain=4.0)
+    x = currents(network, 20)
+    found = phc.measure_divergence(network, x, solvers={"exact": phc.Exact()})
+    charts = {chart.key: chart for chart in report_charts.charts(found)}
+    (line,) = charts["voltage"].figure.data
+    assert list(line.y) == [0.0] * 20
+    assert charts["voltage"].figure.layout.yaxis.type is None, "a logarithm has no zero"
+    assert charts["raster"].caption == "Each mark is a spike, and exact differs in none."
+
+
+def test_the_reference_alone_has_a_raster_and_no_error():
+    network = make_network(gain=4.0)
+    found = phc.measure_divergence(network, currents(network, 20), solvers={})
+    charts = {chart.key: chart for chart in report_charts.charts(found)}
+    assert list(charts) == ["sweeps", "certificate", "raster"]
+    assert charts["raster"].caption == "Each mark is a spike of the reference."
+
+
+def test_a_cell_that_no_sweeps_settle_is_explained(divergence):
+    phase = divergence.phase
+    assert float(phase.sweeps.max()) == phase.limit == 9, "the example has such a cell"
+    chart = report_charts._phase(phase)
+    assert "Where ≥9 stands, that many did not suffice." in chart.caption
+    enough = replace(phase, sweeps=phase.sweeps.clamp(max=8))
+    assert "suffice" not in report_charts._phase(enough).caption
 
 
 def test_empty_input_gives_a_page_of_tables(tmp_path):

@@ -80,8 +80,10 @@ def _count_sweeps(figure: Any, sweeps: int) -> None:
     figure.update_xaxes(dtick=1 if sweeps <= 12 else None, tickformat="d")
 
 
-def _logarithmic(figure: Any) -> None:
-    figure.update_yaxes(type="log", dtick=1, exponentformat="power")
+def _logarithmic(figure: Any, values: Tensor) -> None:
+    """Powers of ten at the axis; on a short one plotly sets its own marks, there would be none."""
+    wide = float(values.max()) > 30 * float(values.min())
+    figure.update_yaxes(type="log", dtick=1 if wide else None, exponentformat="power")
 
 
 def _sweeps(curve: SweepCurve) -> Chart:
@@ -89,22 +91,24 @@ def _sweeps(curve: SweepCurve) -> Chart:
     positive = percent[percent > 0]
     # A logarithmic axis has no zero: it is drawn below the smallest value, and named.
     floor = float(positive.min()) / 10 if len(positive) else 1.0
+    heights = percent.clamp(min=floor)
     figure = _figure("sweeps", "differing neuron-steps, %")
     figure.add_scatter(
         x=list(range(1, len(curve) + 1)),
-        y=percent.clamp(min=floor).tolist(),
+        y=heights.tolist(),
         customdata=percent.tolist(),
         mode="lines+markers",
         marker={
             "color": [_BOTH if p else _ONLY_REFERENCE for p in percent.tolist()],
             "size": [9 if p else 12 for p in percent.tolist()],
             "symbol": ["circle" if p else "star" for p in percent.tolist()],
+            "opacity": 1,
         },
         line={"color": _BOTH},
         hovertemplate="%{x} sweeps: %{customdata:.4g} %<extra></extra>",
         showlegend=False,
     )
-    _logarithmic(figure)
+    _logarithmic(figure, heights)
     _count_sweeps(figure, len(curve))
     none = " A star marks none at all." if bool((percent == 0).any()) else ""
     return Chart(
@@ -172,14 +176,17 @@ def _raster(divergence: Divergence, sample: int | None) -> Chart:
         )  # fmt: skip
     figure.update_xaxes(range=[-1, len(a)])
     figure.update_yaxes(range=[-1, a.shape[1]], tickformat="d")
+    figure.update_layout(showlegend=True)
+    if not bool((a ^ b).any()):
+        said = " of the reference" if one is reference else f", and {name} differs in none"
+        caption = f"Each mark is a spike{said}."
+    else:
+        caption = (
+            f"Each mark is a spike. Coloured ones were fired by {name} alone, or by the reference "
+            "alone."
+        )
     part = "" if shown == total else f" {shown:,} of {total:,} spikes are drawn."
-    return Chart(
-        "raster",
-        f"Spikes of sample {chosen}",
-        f"Each mark is a spike. Coloured ones were fired by {name} alone, or by the reference "
-        f"alone.{part}",
-        figure,
-    )
+    return Chart("raster", f"Spikes of sample {chosen}", caption + part, figure)
 
 
 def _thinned(places: Tensor) -> Tensor:
@@ -207,8 +214,11 @@ def _voltage(divergence: Divergence) -> Chart:
             line={"width": 1.5},
             hovertemplate=f"step %{{x}}: %{{y:.3g}}<extra>{_plain(name)}</extra>",
         )
-    if not none_errs:
-        _logarithmic(figure)
+    if none_errs:
+        figure.update_yaxes(rangemode="tozero")
+    else:
+        every = torch.cat(list(drawn.values()))
+        _logarithmic(figure, every[every > 0])
     figure.update_layout(showlegend=True)
     none = f" No error at all: {', '.join(without)}." if without else ""
     part = f" Drawn is the largest error of every {block:,} steps." if block > 1 else ""
@@ -233,7 +243,7 @@ def _largest_of(values: Tensor, block: int) -> tuple[Tensor, Tensor]:
 def _phase(phase: PhaseDiagram) -> Chart:
     figure = _figure("recurrent gain", "delay, steps")
     sweeps = phase.sweeps.tolist()
-    limit, enough = phase.limit, bool((phase.sweeps < phase.limit).all())
+    limit = phase.limit
     text = [[f"{s:.0f}" if s < limit else f"≥{limit}" for s in row] for row in sweeps]
     details = torch.stack([100 * phase.difference, phase.work, 100 * phase.rate], -1)
     figure.add_heatmap(
@@ -243,6 +253,7 @@ def _phase(phase: PhaseDiagram) -> Chart:
         text=text,
         texttemplate="%{text}",
         customdata=details.tolist(),
+        textfont={"size": 15},
         colorscale="Viridis",
         zmin=0,
         zmax=math.log10(max(limit, 2)),
@@ -253,11 +264,13 @@ def _phase(phase: PhaseDiagram) -> Chart:
     )
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category")
+    capped = bool((phase.sweeps >= limit).any())
+    more = f" Where ≥{limit} stands, that many did not suffice." if capped else ""
     return Chart(
         "phase",
         "Phase diagram",
         "Sweeps over the whole sequence until everything is proved (median of samples), with the "
-        "recurrent weights multiplied by the gain and all delays set to the delay. The lighter, the "
-        f"longer differences live on{'' if enough else f'; where ≥{limit} stands, that many did not suffice'}.",
+        "recurrent weights multiplied by the gain and all delays set to the delay. The lighter, "
+        f"the longer differences live on.{more}",
         figure,
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phc_snn.convert import Divergence
-from phc_snn.convert.attribution import CAUSES
 from phc_snn.extras import require
 from phc_snn.files import write_text
 from phc_snn.report.charts import Chart, charts
@@ -15,47 +14,86 @@ if TYPE_CHECKING:
     from phc_snn.convert import BridgeComparison
 
 _STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark; --text: #222; --soft: #555; --page: #f6f6f4; --card: #fff;
+  --line: #e4e4e0; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6e6e3; --soft: #b0b0ac; --page: #161618; --card: #212124; --line: #3a3a3e; }
+}
 * { box-sizing: border-box; }
-body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: #222; background: #f6f6f4; }
+body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--text);
+  background: var(--page); }
 main { max-width: 1100px; margin: 0 auto; padding: 16px; }
 h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 0 0 4px; }
-section { background: #fff; border-radius: 8px; padding: 16px; margin: 16px 0; }
-p { margin: 0 0 8px; color: #555; }
+h2 { font-size: 1.15rem; line-height: 1.3; margin: 0 0 4px; }
+section { background: var(--card); border-radius: 8px; padding: 16px; margin: 0 0 16px; }
+p { margin: 0 0 8px; color: var(--soft); overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.875rem; white-space: nowrap; }
-th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e4e4e0; }
-th:first-child, td:first-child { text-align: left; }
+th, td { padding: 4px 12px; text-align: right; border-bottom: 1px solid var(--line);
+  font-variant-numeric: tabular-nums; }
+th:first-child { text-align: left; white-space: normal; min-width: 8.5rem; position: sticky;
+  left: 0; background: var(--card); padding-left: 0; }
+thead th { vertical-align: bottom; white-space: normal; overflow-wrap: break-word; min-width: 5rem;
+  max-width: 14rem; }
+tbody th { font-weight: normal; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 16px; margin: 0; }
-dt { color: #555; }
+dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 16px; }
 .charts .wide { grid-column: 1 / -1; }
+/* plotly writes its colours into each element; text on the page's own ground follows the page. */
+.main-svg .xtick text, .main-svg .ytick text, .main-svg .xtitle, .main-svg .ytitle,
+.main-svg .legendtext { fill: var(--text) !important; }
 @media (max-width: 800px) {
   main { padding: 8px; }
-  section { padding: 12px; }
+  section { padding: 12px; margin-bottom: 8px; }
   .charts { grid-template-columns: minmax(0, 1fr); }
+  dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  dd { margin-bottom: 8px; }
 }
 """
 
-_COLUMNS = {
+# A finger that moves over a chart scrolls the page; a mouse zooms.
+_SCRIPT = """
+if (matchMedia("(pointer: coarse)").matches) {
+  for (const chart of document.querySelectorAll(".js-plotly-plot")) {
+    Plotly.relayout(chart, { dragmode: false });
+  }
+}
+"""
+
+_HINT = (
+    "<section><p>Point at a mark in a chart, or tap it, to read its values. Drag to zoom in, "
+    "double-click to zoom out; a click on a name in a legend hides it.</p></section>"
+)
+
+_FIGURES = {
     "accuracy": "accuracy",
-    "agreement": "same decision",
-    "differing_spikes": "spikes differ",
-    "spike_difference": "per spike",
-    "first_differing_step": "first at step",
-    "undecidable_spikes": "undecidable",
-    "differing_undecidable": "of the differing",
-    "voltage_rmse": "voltage RMSE",
-    "voltage_max": "largest",
-    "rate_difference": "rate difference",
-    "van_rossum": "van Rossum",
+    "agreement": "decisions that are the reference's",
+    "logits_max": "largest error of a logit",
+    "spikes": "spikes",
+    "differing_spikes": "neuron-steps that differ",
+    "spike_difference": "that number per spike",
+    "step_difference": "that number per neuron-step",
+    "first_differing_step": "first step that differs",
+    "undecidable_spikes": "undecidable neuron-steps",
+    "differing_undecidable": "differing ones among them",
+    "voltage_rmse": "voltage, RMSE",
+    "voltage_max": "voltage, largest error",
+    "rate_difference": "firing rate, error",
+    "van_rossum": "van Rossum distance",
     "sweeps_median": "sweeps, median",
-    "sweeps_max": "most",
-    "work_mean": "work",
-    "certified_steps_min": "proved steps",
+    "sweeps_max": "sweeps, most",
+    "work_mean": "work, mean",
+    "certified_steps_min": "steps proved, fewest",
+    "converged": "samples that converged",
     "seconds": "seconds",
+}
+_CAUSES = {
+    "carried_state": "state carried from sweep to sweep",
+    "first_drive": "drive of the first sweep",
+    "sweeps": "too few sweeps",
+    "rounding": "rounding",
 }
 
 
@@ -98,11 +136,23 @@ def write_report(
     batch = divergence.reference.solution.spikes.shape[1]
     if sample is not None and not 0 <= sample < batch:
         raise ValueError(f"sample: got {sample}, expected 0 to {batch - 1}")
+    sections = _sections(divergence, summary, accuracy or {}, bridges)
+    blocks = "".join(_chart_section(chart) for chart in charts(divergence, sample))
+    write_text(Path(path), _page(title, sections, blocks))
+
+
+def _sections(
+    divergence: Divergence,
+    summary: Mapping[str, str],
+    accuracy: Mapping[str, float],
+    bridges: "BridgeComparison | None",
+) -> str:
+    """All that is said before the charts."""
     sections = [_section("Run", _definitions(summary))] if summary else []
     sections.append(
         _section(
             "Solvers",
-            _solver_table(divergence, accuracy or {}),
+            _solver_table(divergence, accuracy),
             "Every solver against the reference. Undecidable are the neuron-steps at which the "
             "reference lies so close to the threshold that rounding decides the spike. Work counts "
             "neuron updates relative to one sweep.",
@@ -114,7 +164,8 @@ def write_report(
             _section(
                 "Where the differences come from",
                 causes,
-                "Each differing neuron-step counts for the first cause without which it agrees.",
+                "Each differing neuron-step counts for the first cause without which it agrees. "
+                "Undecidable ones are counted once more, apart.",
             )
         )
     if bridges is not None:
@@ -123,12 +174,10 @@ def write_report(
                 "Bridging strategies",
                 _table(*bridges.table()),
                 "Accuracy with the solver that the strategy computes with, and of the same weights "
-                "step by step.",
+                "deployed step by step; time of the parallel run relative to step by step.",
             )
         )
-    drawn = charts(divergence, sample)
-    blocks = "".join(_chart_section(chart) for chart in drawn)
-    write_text(Path(path), _page(title, "".join(sections), blocks))
+    return "".join(sections)
 
 
 def _page(title: str, sections: str, blocks: str) -> str:
@@ -147,8 +196,10 @@ def _page(title: str, sections: str, blocks: str) -> str:
 <main>
 <h1>{escape(title)}</h1>
 {sections}
+{_HINT if blocks else ""}
 <div class="charts">{blocks}</div>
 </main>
+<script>{_SCRIPT}</script>
 </body>
 </html>
 """
@@ -179,34 +230,41 @@ def _definitions(entries: Mapping[str, str]) -> str:
 
 
 def _solver_table(divergence: Divergence, accuracy: Mapping[str, float]) -> str:
+    """A row for each figure: a phone has room for a few solvers, not for twenty figures."""
     named = {"reference": accuracy.get("sequential"), **accuracy}
-    rows = {
+    columns = {
         name: {"accuracy": named.get(name), **one.figures()} for name, one in divergence.all.items()
     }
-    present = [c for c in _COLUMNS if any(row[c] is not None for row in rows.values())]
-    head = ["solver", *(_COLUMNS[column] for column in present)]
-    return _table(head, [[name, *(row[c] for c in present)] for name, row in rows.items()])
+    rows = [
+        [title, *(column[figure] for column in columns.values())]
+        for figure, title in _FIGURES.items()
+        if any(column[figure] is not None for column in columns.values())
+    ]
+    return _table(["", *columns], rows)
 
 
 def _cause_table(divergence: Divergence) -> str:
-    rows = [
-        [name, *(getattr(one.attribution, cause) for cause in CAUSES)]
-        for name, one in divergence.solvers.items()
-        if one.attribution is not None
+    known = {name: one for name, one in divergence.solvers.items() if one.attribution is not None}
+    rows: list[list[Any]] = [
+        [title, *(getattr(one.attribution, cause) for one in known.values())]
+        for cause, title in _CAUSES.items()
     ]
-    head = ["solver", "state carried from sweep to sweep", "drive of the first sweep",
-            "too few sweeps", "rounding"]  # fmt: skip
-    return _table(head, rows) if rows else ""
+    rows.append(["all", *(one.differing_spikes for one in known.values())])
+    rows.append(["undecidable", *(one.differing_undecidable for one in known.values())])
+    return _table(["", *known], rows) if known else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    titles = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    """A table whose first column names its rows."""
+    titles = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>"
+        f'<tr><th scope="row">{escape(_cell(row[0]))}</th>'
+        + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row[1:])
+        + "</tr>"
         for row in rows
     )
     return (
-        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{titles}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

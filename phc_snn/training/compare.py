@@ -2,8 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from phc_snn.training.lightning import TrainingResult
 
 SolverName = Literal["jacobi", "exact", "sequential"]
+SOLVERS: dict[str, type[Jacobi] | type[Exact] | type[Sequential]] = {
+    "jacobi": Jacobi,
+    "exact": Exact,
+    "sequential": Sequential,
+}
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,9 @@ class CompareConfig:
 
     def make_solver(self) -> Solver:
         """The solver that trains."""
-        solvers: dict[str, Solver] = {
-            "jacobi": Jacobi(self.sweeps),
-            "exact": Exact(),
-            "sequential": Sequential(),
-        }
-        if self.solver not in solvers:
-            raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(solvers)}")
-        return solvers[self.solver]
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(SOLVERS)}")
+        return Jacobi(self.sweeps) if self.solver == "jacobi" else SOLVERS[self.solver]()
 
     def check(self) -> None:
         """Refuse what can be refused before seconds are spent on imports and data.
@@ -77,21 +77,14 @@ class CompareConfig:
         Raises:
             ValueError: A device that is not there, or too few neurons for the topology.
         """
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device: got {self.device!r}, expected cpu, cuda or auto")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
+        check_device(self.device)
         if self.neurons < 4:
             raise ValueError(f"neurons: got {self.neurons}, expected at least 4, two a region")
         self.make_solver()
 
     def command(self) -> str:
         """The command line that repeats the run."""
-        words = ["phc-snn", "compare"]
-        for name, value in asdict(self).items():
-            if value is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join(words)
+        return command_line("compare", asdict(self))
 
 
 @dataclass(frozen=True)
@@ -117,8 +110,8 @@ class CompareResult:
 def compare(config: CompareConfig) -> CompareResult:
     """Train a `PHCSSM`, evaluate it in parallel and in sequence, and write the results.
 
-    Writes ``model.safetensors`` and ``model.json`` (right after the training), ``comparison.png``,
-    ``report.json`` and ``command.txt`` into the run's folder.
+    Writes ``model.safetensors``, ``model.json`` and ``command.txt`` (right after the training),
+    ``comparison.png``, ``report.json`` and ``report.html`` into the run's folder.
 
     Raises:
         MissingExtraError: An optional package is not installed.
@@ -257,19 +250,43 @@ def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
     }
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ValueError: Another name than cpu, cuda and auto, or cuda without one.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"device: got {device!r}, expected cpu, cuda or auto")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
+
+
+def command_line(command: str, settings: Mapping[str, Any], *arguments: str) -> str:
+    """The words that repeat a command; settings that are None or switched off are left out."""
+    words = ["phc-snn", command, *arguments]
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
 @contextmanager
 def results_in(folder: Path) -> Iterator[None]:
     """Make the folder before the work, and leave no empty one behind if the work fails."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"out: cannot make the folder {folder} ({error.strerror})") from error
-    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"out: cannot make the folder {folder} ({error.strerror})") from error
         yield
     finally:
         for path in made:
-            if not any(path.iterdir()):
+            with suppress(OSError):  # a folder that holds something, or was never made
                 path.rmdir()
 
 

@@ -1,7 +1,7 @@
 """The job of ``phc-snn divergence``: how far apart a trained network's modes are, as a report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from phc_snn.checks import check_positive
 from phc_snn.convert import (
     BridgeComparison,
     Divergence,
+    PhaseDiagram,
     compare_bridges,
     measure_divergence,
     phase_diagram,
@@ -20,9 +21,17 @@ from phc_snn.data import TimeSeriesDataset, load_uea
 from phc_snn.files import write_json
 from phc_snn.models import PHCSSM
 from phc_snn.report import write_report
-from phc_snn.solvers import Exact, Jacobi
+from phc_snn.solvers import Exact, Jacobi, Solver
 from phc_snn.training.checkpoint import load_model, read_config, run_folder
-from phc_snn.training.compare import accuracies, results_in, versions
+from phc_snn.training.compare import (
+    SOLVERS,
+    SolverName,
+    accuracies,
+    check_device,
+    command_line,
+    results_in,
+    versions,
+)
 
 
 @dataclass(frozen=True)
@@ -30,16 +39,17 @@ class MeasureConfig:
     """Settings of `measure`; the command line has the same names.
 
     Attributes:
-        checkpoint: A run's folder, or one of the model's two files in it.
+        checkpoint: A run's folder, or one of the files in it.
         data: Name of a UEA set; None for the one that the model was trained on.
         data_dir: Folder with its .ts files; None for aeon's own.
-        sweeps: A number of sweeps to compare beside the solver that the model was trained with.
+        solver: The parallel mode; None for the solver that the model was trained with.
+        sweeps: A number of sweeps to compare beside the parallel mode.
         curve: Length at most of the curves against sweeps.
         phase: Vary recurrent gain and delay too.
         bridges: Compare the bridging strategies too, fine-tuning included.
         epochs: Of the fine-tuning.
         sample: Sample in the raster; None for the one that differs most.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         threads: CPU threads.
         out: Folder for the results; None for ``divergence`` in the run's folder.
     """
@@ -47,6 +57,7 @@ class MeasureConfig:
     checkpoint: Path
     data: str | None = None
     data_dir: Path | None = None
+    solver: SolverName | None = None
     sweeps: int = 16
     curve: int = 40
     phase: bool = False
@@ -56,6 +67,23 @@ class MeasureConfig:
     device: str = "cpu"
     threads: int = 1
     out: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is read.
+
+        Raises:
+            ValueError: A device that is not there, another solver, or a number below 1.
+        """
+        check_device(self.device)
+        for name in ("sweeps", "curve", "epochs", "threads"):
+            check_positive(name, getattr(self, name))
+        if self.solver not in (None, *SOLVERS):
+            raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(SOLVERS)}")
+
+    def command(self) -> str:
+        """The command line that repeats the measurement."""
+        settings = asdict(self)
+        return command_line("divergence", settings, str(settings.pop("checkpoint")))
 
 
 @dataclass(frozen=True)
@@ -84,14 +112,11 @@ def measure(
         FileNotFoundError: The checkpoint or the data set is not at hand.
         ValueError: A checkpoint that is none or does not fit the data; a setting outside its range.
     """
-    if config.device not in ("cpu", "cuda"):
-        raise ValueError(f"device: got {config.device!r}, expected cpu or cuda")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
-    for name in ("sweeps", "curve", "epochs", "threads"):
-        check_positive(name, getattr(config, name))
+    config.check()
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = automatic if config.device == "auto" else config.device
     saved = read_config(config.checkpoint)
-    model = load_model(config.checkpoint, config.device).eval()
+    model = load_model(config.checkpoint, device).eval()
     progress("reading the data")
     dataset = _dataset(config, saved, model)
     if config.sample is not None and not 0 <= config.sample < len(dataset.test_y):
@@ -109,17 +134,17 @@ def _measure(
     progress: Callable[[str], None],
 ) -> MeasureResult:
     torch.set_num_threads(config.threads)
-    x = dataset.test_x.to(config.device).transpose(0, 1)
-    phase = bridges = None
-    if config.phase:
-        progress("varying recurrent gain and delay")
-        phase = phase_diagram(model, x)
+    device = model.network.connectome.mask.device
+    x = dataset.test_x.to(device).transpose(0, 1)
+    phase = _phase(model, x, progress) if config.phase else None
+    bridges = None
     progress("comparing the solvers")
-    own = model.network.solver
-    solvers = {"parallel": own, f"{config.sweeps} sweeps": Jacobi(config.sweeps), "exact": Exact()}
+    parallel = _parallel(config, model)
+    more = f"{config.sweeps} sweeps"
+    solvers = {"parallel": parallel, more: Jacobi(config.sweeps), "exact": Exact()}
     measure_divergence(model, x[:, :1], solvers=solvers, sweeps=0)  # compiles and allocates
     divergence = measure_divergence(model, x, solvers=solvers, sweeps=config.curve, phase=phase)
-    accuracy = accuracies(divergence, dataset.test_y.to(config.device))
+    accuracy = accuracies(divergence, dataset.test_y.to(device))
     if config.bridges:
         progress("comparing the bridging strategies")
         bridges = compare_bridges(
@@ -132,27 +157,74 @@ def _measure(
         )
     progress("writing the report")
     plots.save(divergence.plot(sample=config.sample), folder / "divergence.png")
-    content: dict[str, Any] = {"accuracy": accuracy, **divergence.to_dict()}
+    content: dict[str, Any] = {
+        "command": config.command(),
+        "versions": versions(),
+        "accuracy": accuracy,
+        **divergence.to_dict(),
+    }
     if bridges is not None:
         content["bridges"] = bridges.to_dict()
-    write_json(folder / "report.json", {"versions": versions(), **content})
+    write_json(folder / "report.json", content)
     write_report(
         folder / "report.html",
         divergence,
         title=f"{dataset.name}: the modes of one network",
-        summary={"Model": str(config.checkpoint), "Data": dataset.name, "Trained with": str(own),
-                 **versions()},
+        summary=_summary(config, model, dataset, parallel),
         accuracy=accuracy,
         bridges=bridges,
         sample=config.sample,
-    )  # fmt: skip
+    )
     return MeasureResult(folder, divergence, accuracy, bridges)
+
+
+def _parallel(config: MeasureConfig, model: PHCSSM) -> Solver:
+    """The solver of the parallel mode."""
+    own = model.network.solver
+    if config.solver is None or isinstance(own, SOLVERS[config.solver]):
+        return own  # with the options that it was trained with
+    return SOLVERS[config.solver]()
+
+
+_DELAYS = (1, 2, 4, 8)
+
+
+def _phase(model: PHCSSM, x: torch.Tensor, progress: Callable[[str], None]) -> PhaseDiagram:
+    """The phase diagram, row by row: it takes the longest of all."""
+    rows = []
+    for i, delay in enumerate(_DELAYS, start=1):
+        progress(f"varying the recurrent gain at delay {delay} ({i} of {len(_DELAYS)})")
+        rows.append(phase_diagram(model, x, delays=(delay,)))
+    return replace(
+        rows[0],
+        delays=_DELAYS,
+        sweeps=torch.cat([row.sweeps for row in rows]),
+        difference=torch.cat([row.difference for row in rows]),
+        work=torch.cat([row.work for row in rows]),
+        rate=torch.cat([row.rate for row in rows]),
+    )
+
+
+def _summary(
+    config: MeasureConfig, model: PHCSSM, dataset: TimeSeriesDataset, parallel: Solver
+) -> dict[str, str]:
+    """What the report says above its tables."""
+    length, channels = dataset.test_x.shape[1:]
+    return {
+        "Model": f"{config.checkpoint}, {model.network.features} neurons",
+        "Data": f"{dataset.name}: {len(dataset.test_y):,} test samples of {length:,} steps, "
+        f"{channels} channels",
+        "Trained with": str(model.network.solver),
+        "Parallel": str(parallel),
+        "Repeat with": config.command(),
+        **versions(),
+    }
 
 
 def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> TimeSeriesDataset:
     """The data of the model, scaled as it was in training."""
     name = config.data or saved.get("data")
-    if name is None:
+    if not isinstance(name, str):
         raise ValueError(
             f"data: {config.checkpoint} does not say what the model was trained on; name a set"
         )
@@ -162,7 +234,24 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
             f"data: {name} has {dataset.channels} channels and {len(dataset.classes)} classes, the "
             f"model {model.in_features} and {model.num_classes}"
         )
+    classes = saved.get("classes", list(dataset.classes))
+    if classes != list(dataset.classes):
+        raise ValueError(
+            f"data: {name} has the classes {list(dataset.classes)}, the model was trained on "
+            f"{classes}"
+        )
     scaling = saved.get("scaling")
     if scaling is None:
         return dataset.standardized()
-    return dataset.scaled(torch.tensor(scaling["mean"]), torch.tensor(scaling["scale"]))
+    return dataset.scaled(*_scaling(scaling, dataset.channels))
+
+
+def _scaling(saved: Any, channels: int) -> list[torch.Tensor]:
+    """What `TimeSeriesDataset.scaled` takes, of what a checkpoint keeps."""
+    try:
+        return [torch.tensor(saved[part]).expand(channels) for part in ("mean", "scale")]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"checkpoint: its scaling is not a mean and a scale of {channels} channels "
+            f"({type(error).__name__}: {error})"
+        ) from error
