@@ -67,3 +67,20 @@ def test_exact_is_sequential_and_never_claims_more_than_is_true(group):
         stepped += int((exact.work == 1).sum())
     assert swept > 100, "windows were hardly ever swept"
     assert stepped > 10
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [400, 1500, 4000])
+def test_work_where_sweeps_settle_and_where_they_do_not(length):
+    """In neuron updates relative to stepping: at most 10 for the one kind, 3 for the other."""
+    for delay in (1, 3, 16):
+        for gain in (0.1, 1.0, 3.0):
+            network = make_network(features=32, gain=gain, delay=delay, dtype=torch.float32)
+            solution = network(currents(network, length, batch=4), solver=phc.Exact())
+            assert bool((solution.work <= 10).all()), (gain, delay)
+        for gain in (3.0, 10.0, 30.0):
+            network = make_network(
+                features=32, gain=gain, delay=delay, plasticity=False, dtype=torch.float32
+            )
+            solution = network(currents(network, length, batch=4), solver=phc.Exact())
+            assert bool((solution.work <= 3).all()), (gain, delay)

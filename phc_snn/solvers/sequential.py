@@ -29,19 +29,15 @@ class Sequential(Solver):
         check_positive("transmissions", self.transmissions)
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
-        if circuit.block > 0:
-            return self._in_blocks(circuit, circuit.drive * x_seq, state)
         length, batch = x_seq.shape[:2]
-        outputs: list[tuple[Tensor, ...]] = []
-        # unbind, not x_seq[t]: the backward of an index is a tensor as long as the sequence.
-        for x_t in x_seq.unbind(0):
-            *values, state = self._iterate(circuit, x_t, state)
-            outputs.append(tuple(values))
-        empty = (x_seq, x_seq, x_seq, x_seq.new_zeros(0, batch, dtype=torch.bool))
-        spikes, voltage, current, settled = (
-            map(torch.stack, zip(*outputs, strict=True)) if outputs else empty
-        )
-        proved = leading_steps(settled[..., None])
+        if circuit.block > 0:
+            spikes, voltage, current, state = circuit.run(circuit.drive * x_seq, state)
+            proved = torch.full((batch,), length, device=x_seq.device)
+            work = 1
+        else:
+            spikes, voltage, current, settled, state = self._iterate_steps(circuit, x_seq, state)
+            proved = leading_steps(settled[..., None])
+            work = self.transmissions
         return Solution(
             spikes,
             voltage,
@@ -51,7 +47,7 @@ class Sequential(Solver):
             certified_steps=proved,
             converged=proved == length,
             residuals=x_seq.new_zeros(0, batch),
-            work=torch.full_like(proved, self.transmissions, dtype=torch.float64),
+            work=torch.full_like(proved, work, dtype=torch.float64),
         )
 
     def advance(
@@ -63,21 +59,19 @@ class Sequential(Solver):
         spikes, voltage, current, _, state = self._iterate(circuit, x_t, state)
         return spikes, voltage, current, state
 
-    def _in_blocks(self, circuit: Circuit, driven: Tensor, state: PHCState) -> Solution:
-        length, batch = driven.shape[:2]
-        spikes, voltage, current, state = circuit.run(driven, state)
-        proved = torch.full((batch,), length, device=driven.device)
-        return Solution(
-            spikes,
-            voltage,
-            current,
-            state,
-            sweeps=torch.ones_like(proved),
-            certified_steps=proved,
-            converged=torch.ones_like(proved, dtype=torch.bool),
-            residuals=driven.new_zeros(0, batch),
-            work=torch.ones_like(proved, dtype=torch.float64),
-        )
+    def _iterate_steps(
+        self, circuit: Circuit, x_seq: Tensor, state: PHCState
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, PHCState]:
+        """A sequence without a delay, one step after the other; as `_iterate`, with time in front."""
+        outputs: list[tuple[Tensor, ...]] = []
+        # unbind, not x_seq[t]: the backward of an index is a tensor as long as the sequence.
+        for x_t in x_seq.unbind(0):
+            *values, state = self._iterate(circuit, x_t, state)
+            outputs.append(tuple(values))
+        if not outputs:
+            return x_seq, x_seq, x_seq, x_seq.new_zeros(x_seq.shape[:2], dtype=torch.bool), state
+        spikes, voltage, current, settled = map(torch.stack, zip(*outputs, strict=True))
+        return spikes, voltage, current, settled, state
 
     def _iterate(
         self, circuit: Circuit, x_t: Tensor, state: PHCState
