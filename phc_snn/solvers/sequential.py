@@ -62,7 +62,7 @@ class Sequential(Solver):
     def _iterate_steps(
         self, circuit: Circuit, x_seq: Tensor, state: PHCState
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, PHCState]:
-        """A sequence without a delay, one step after the other; as `_iterate`, with time in front."""
+        """A sequence without a delay, step after step; as `_iterate`, with time in front."""
         outputs: list[tuple[Tensor, ...]] = []
         # unbind, not x_seq[t]: the backward of an index is a tensor as long as the sequence.
         for x_t in x_seq.unbind(0):
