@@ -45,7 +45,9 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``(..., N)``. The gradients are those of the plain product.
     """
-    return _Linear.apply(x, weight)  # type: ignore[no-any-return]
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _Linear.apply(x, weight)  # type: ignore[no-any-return]
+    return _Linear.forward(x, weight)  # nothing to record
 
 
 class _Linear(torch.autograd.Function):

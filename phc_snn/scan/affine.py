@@ -139,7 +139,10 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
     reason = _load(name).refusal(a, b, initial)
     if reason is not None:
         raise ValueError(f"backend {name!r} does not take {reason}; use backend='auto'")
-    return cast(Tensor, _AffineScan.apply(a, b, initial, name, False)).to(dtype)
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad or initial.requires_grad):
+        return cast(Tensor, _AffineScan.apply(a, b, initial, name, False)).to(dtype)
+    # Nothing to record: the scan itself, without the cost of a node of the graph.
+    return _load(name).scan(a, b, initial, False).to(dtype)
 
 
 def _check(inputs: dict[str, Tensor]) -> None:

@@ -1,6 +1,5 @@
 """The forward half of `Exact`: passes over windows of the samples until everything is proved."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -44,14 +43,11 @@ class Search:
     def run(self) -> None:
         """Pass after pass, until every plan is finished."""
         while unfinished := [i for i, plan in enumerate(self.plans) if not plan.finished]:
-            windows: dict[int, list[int]] = defaultdict(list)
-            for i in unfinished:
-                if not self.plans[i].stepping:
-                    windows[self.plans[i].width].append(i)
-            for samples in windows.values():
+            sweeping = [i for i in unfinished if not self.plans[i].stepping]
+            for samples in self._of_like_width(sweeping):
                 self._sweep(samples)
             # Steps come one after the other, so they wait until all samples can take them together.
-            if not windows:
+            if not sweeping:
                 self._step(unfinished)
         for i, plan in enumerate(self.plans):
             if plan.start < plan.length:
@@ -62,6 +58,19 @@ class Search:
         longest = max(map(len, self._residuals), default=0)
         rows = [row + [torch.nan] * (longest - len(row)) for row in self._residuals]
         return self._driven.new_tensor(rows).reshape(len(rows), longest).T
+
+    def _of_like_width(self, samples: Sequence[int]) -> list[list[int]]:
+        """Samples to sweep together: a narrow window is filled up to four times its width at most.
+
+        One pass costs less than two; but one wide window must not make all the others as wide.
+        """
+        width = {i: self.plans[i].end - self.plans[i].start for i in samples}
+        groups: list[list[int]] = []
+        for i in sorted(samples, key=lambda i: -width[i]):
+            if not groups or 4 * width[i] < width[groups[-1][0]]:
+                groups.append([])
+            groups[-1].append(i)
+        return groups
 
     def _sweep(self, samples: Sequence[int]) -> None:
         """One sweep over the open windows of ``samples``."""
