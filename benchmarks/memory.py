@@ -32,7 +32,10 @@ SOLVERS: dict[str, phc.Solver] = {
 
 
 class LiveTensors(TorchDispatchMode):
-    """Follows every storage that an operation makes, until it is freed."""
+    """Follows every storage that an operation makes, until it is freed.
+
+    What was there before (the network, its input) is not counted, nor are views of it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,10 +46,11 @@ class LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        given = {storage._cdata for storage in _storages((args, kwargs))}
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._follow(tensor.untyped_storage())
+        for storage in _storages(result):
+            if storage._cdata not in given:  # else a view, or written in place
+                self._follow(storage)
         return result
 
     def _follow(self, storage: torch.UntypedStorage) -> None:
@@ -60,6 +64,10 @@ class LiveTensors(TorchDispatchMode):
 
     def _forget(self, key: int) -> None:
         self._now -= self._sizes.pop(key)
+
+
+def _storages(values: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if torch.is_tensor(leaf)]
 
 
 def peak_bytes(network: phc.PHC, x_seq: torch.Tensor, solver: phc.Solver) -> int:

@@ -56,16 +56,17 @@ class Solution:
         voltage: (T, B, N), what is compared with the threshold.
         current: (T, B, N), the input current that drove these spikes.
         state: `PHCState` after the last step, to carry into the next chunk.
-        sweeps: (B,) sweeps used for each sample.
+        sweeps: (B,) passes used for each sample: sweeps, and in `Exact` also blocks of steps.
         certified_steps: (B,) leading steps on which the result is proved equal to `Sequential`'s: a
             sweep reproduced them bit for bit, or causality alone makes them right. Equal in every
             bit where the scan backend keeps the step's order, to rounding where it does not.
         converged: (B,) whether the solver's own criterion was met: for `Exact` the certificate, for
             `Jacobi` its tolerance (the certificate if it has none), always for `Sequential`.
-        residuals: (sweeps, B) relative change in each sweep, NaN after a sample has stopped: of the
+        residuals: (K, B) relative change in each sweep, NaN after a sample has stopped: of the
             synaptic current for `Jacobi`, of the spikes in the window swept for `Exact`.
         work: (B,) neuron updates that the solver made for each sample, relative to one sweep over
-            its sequence; `Sequential` takes 1. (`Exact` makes one more to record a gradient.)
+            its sequence; `Sequential` takes 1. Not counted are the pass of `Exact` that records a
+            gradient, and what fills up narrow windows that share a pass with wider ones.
         adjoint: Account of the backward pass of `Exact`; None for other solvers, and without
             gradients.
     """
@@ -234,10 +235,8 @@ class Circuit:
 
     def requires_grad(self, driven: Tensor, state: PHCState) -> bool:
         """Whether a result depends on anything that wants a gradient."""
-        modules = (self.neuron, *self.processes, self.connectome)
-        parameters = [p for module in modules for p in module.parameters()]
-        sources = [driven, *tensors(state), *parameters]
-        return any(source.requires_grad for source in sources)
+        coefficients = tensors((self._neuron, *self._synapses, self._weight))
+        return any(t.requires_grad for t in (driven, *tensors(state), *coefficients))
 
     def _pass(
         self, signal: Tensor, states: tuple[Any, ...], start: int, stop: int, time: TimeAxis

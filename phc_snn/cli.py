@@ -4,6 +4,8 @@ import sys
 
 from phc_snn.extras import MissingExtraError, require
 
+INTERRUPTED = "phc-snn: interrupted; files that were finished are complete"
+
 
 def main() -> None:
     """Run ``phc-snn``; an error that the user can mend is one line and exit status 2."""
@@ -14,7 +16,7 @@ def main() -> None:
 
         app(prog_name="phc-snn")
     except KeyboardInterrupt:
-        print("phc-snn: interrupted; files that were finished are complete", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         raise SystemExit(130) from None
     except (MissingExtraError, OSError, ValueError) as error:
         print(f"phc-snn: {error}", file=sys.stderr)

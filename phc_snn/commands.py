@@ -1,5 +1,7 @@
 """The commands of ``phc-snn`` (typer and rich; extra ``cli``)."""
 
+import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import phc_snn
+from phc_snn.cli import INTERRUPTED
 from phc_snn.convert.comparison import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from phc_snn.convert import BridgeComparison, Comparison
     from phc_snn.training.compare import CompareResult
@@ -116,7 +119,9 @@ def compare(
         threads=threads,
         out=out,
     )
-    _print_result(run(config))
+    with _interruptible():
+        result = run(config)
+    _print_result(result)
 
 
 @app.command()
@@ -167,13 +172,24 @@ def divergence(
         threads=threads,
         out=out,
     )
-    result = measure(config, lambda text: console.print(f"[dim]{text} ...[/dim]"))
+    with _interruptible():
+        result = measure(config, lambda text: console.print(f"[dim]{text} ...[/dim]"))
     rows = {"sequential": result.divergence.reference, **result.divergence.solvers}
     title = "One network, several ways to run it (test set)"
     console.print(_modes_table(title, rows, result.accuracy))
     if result.bridges is not None:
         console.print(_bridges_table(result.bridges))
     _print_folder("Report, figures and numbers", result.folder)
+
+
+@contextmanager
+def _interruptible() -> "Iterator[None]":
+    """Say what Ctrl-C leaves; typer would end without a word, or with one of its own."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _bridges_table(comparison: "BridgeComparison") -> Table:
@@ -201,8 +217,8 @@ def _print_result(result: "CompareResult") -> None:
     )
     exact = result.divergence.solvers["exact"].solution
     console.print(
-        f"Proof that parallel = sequential: {float(exact.work.mean()):.1f} sweeps' worth of work, "
-        f"in the mean of the samples."
+        f"Exact is proved equal to sequential, at {float(exact.work.mean()):.1f} times the work of "
+        f"stepping in the mean of the samples."
     )
     _print_folder("Figure, report, model and command", result.folder)
 
@@ -233,9 +249,9 @@ def _modes_table(
 ) -> Table:
     table = _new_table(
         title,
-        "Sequential: step by step, as deployed. Exact: in parallel, proved equal. Spikes that "
-        "differ, and in % of all; work in sweeps; ms for the whole set.",
-        ("mode", "accuracy", "spikes differ", "first at", "sweeps", "work", "ms"),
+        "Sequential: step by step, as deployed. Exact: sweeps and steps, proved equal. Spikes that "
+        "differ, and in % of the sequential ones; work relative to stepping; ms for the whole set.",
+        ("mode", "accuracy", "spikes differ", "first at", "passes", "work", "ms"),
     )
     for name, mode in modes.items():
         table.add_row(name, f"{accuracy[name]:.3f}", *_cells(mode))

@@ -1,5 +1,6 @@
 """Figures, drawn with matplotlib (extra ``plot``)."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from phc_snn.files import write_atomically
 
 _ONLY_SOLVER, _ONLY_REFERENCE, _BOTH = "#d1495b", "#2e86ab", "#5b5b5b"
 _PICTURES = ("sweeps", "certificate", "raster", "voltage", "phase")
+_TRACE = 120
+"""Steps of a voltage trace that can still be told apart."""
 
 
 def two_modes(
@@ -77,7 +80,7 @@ def divergence(
         elif picture == "voltage":
             _voltage_error(axes, found)
         elif found.phase is not None:
-            _phase(axes, found.phase, figure)
+            _phase(axes, found.phase)
     return figure
 
 
@@ -108,7 +111,7 @@ def _chosen(found: Divergence, pictures: Sequence[str]) -> list[str]:
         "sweeps": len(found.curve) > 0,
         "certificate": len(found.curve) > 0,
         "raster": found.reference.solution.spikes.numel() > 0,
-        "voltage": found.reference.solution.spikes.numel() > 0,
+        "voltage": found.reference.solution.spikes.numel() > 0 and len(found.solvers) > 0,
         "phase": found.phase is not None,
     }
     for picture in pictures:
@@ -117,7 +120,8 @@ def _chosen(found: Divergence, pictures: Sequence[str]) -> list[str]:
         if not there[picture]:
             raise ValueError(
                 f"pictures: there is no data for {picture!r}; measure_divergence makes it from "
-                "input that is not empty, sweeps > 0 (curves) and phase=phase_diagram(...)"
+                "input that is not empty, solvers, sweeps > 0 (curves) and "
+                "phase=phase_diagram(...)"
             )
     chosen = [p for p in _PICTURES if (p in pictures if pictures else there[p])]
     if not chosen:
@@ -130,18 +134,28 @@ def _raster(
 ) -> None:
     a = one.solution.spikes[:, sample].bool().cpu()
     b = reference.solution.spikes[:, sample].bool().cpu()
+    # Few differences have to catch the eye, many must not run into one another.
+    share = float((a != b).double().mean())
+    row = 210.0 / a.shape[1]  # points, of 72 an inch
+    cell = min(max(min(720.0 / len(a), row), 0.6), 3.0)
+    dot = min(max(0.5 / max(share, 1e-9), cell**2), 26.0)
+    tick = min(0.8 * row, 2.8) ** 2
     for fired, colour, label in (
         (a & b, _BOTH, "in both"),
         (a & ~b, _ONLY_SOLVER, f"only {name}"),
         (b & ~a, _ONLY_REFERENCE, "only reference" if name != "parallel" else "only in sequence"),
     ):
         step, neuron = fired.nonzero(as_tuple=True)
-        size = 8 if colour == _BOTH else 26
-        axes.scatter(step, neuron, s=size, marker="|" if colour == _BOTH else "o", c=colour,
-                     label=f"{label}: {len(step)}", linewidths=1.2)  # fmt: skip
-    axes.set(xlabel="time step", ylabel="neuron", xlim=(-1, len(a)), ylim=(-1, a.shape[1]))
-    axes.set_title(f"Spikes of sample {sample}", loc="left")
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False)
+        mark = {"marker": "|", "s": tick} if colour == _BOTH else {"marker": "o", "s": dot}
+        width = 1.2 if colour == _BOTH else 0.0
+        axes.scatter(
+            step, neuron, c=colour, label=f"{label}: {len(step)}", linewidths=width, **mark
+        )
+    axes.set(xlabel="time step", ylabel="neuron", xlim=(-1, len(a)), ylim=(-0.8, a.shape[1] - 0.2))
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    _head(axes, f"Spikes of sample {sample}", legend=True)
+    for handle in axes.get_legend().legend_handles:
+        handle.set_sizes([26.0])
 
 
 def _traces(
@@ -149,93 +163,128 @@ def _traces(
 ) -> None:
     a = parallel.solution.voltage[:, sample].detach().cpu()
     b = sequential.solution.voltage[:, sample].detach().cpu()
-    error = (a - b).abs().amax(0)
+    error = (a - b).abs()
     fired = sequential.solution.spikes[:, sample].sum(0).cpu()
     # The neuron on which the modes differ most; where they agree, the most active one.
-    neuron = int(error.argmax() if float(error.max()) > 0 else fired.argmax())
-    axes.plot(b[:, neuron], color=_ONLY_REFERENCE, linewidth=2.2, label="sequential")
-    axes.plot(a[:, neuron], color=_ONLY_SOLVER, linewidth=1.1, linestyle="--", label="parallel")
-    axes.axhline(float(thresholds[neuron]), color="black", linewidth=0.7, linestyle=":")
-    axes.annotate("threshold", (0, float(thresholds[neuron])), fontsize=8, va="bottom")
-    axes.set(xlabel="time step", ylabel="voltage", title=f"Voltage of neuron {neuron}")
-    axes.legend()
+    differs = float(error.max()) > 0
+    neuron = int(error.amax(0).argmax() if differs else fired.argmax())
+    first = max(min(int(error[:, neuron].argmax()) - _TRACE // 2, len(a) - _TRACE), 0)
+    steps = range(first, min(first + _TRACE, len(a)))
+    for trace, colour, line, label in (
+        (b, _ONLY_REFERENCE, {"linewidth": 2.2}, "sequential"),
+        (a, _ONLY_SOLVER, {"linewidth": 1.1, "linestyle": "--"}, "parallel"),
+    ):
+        axes.plot(steps, trace[steps, neuron], color=colour, label=label, **line)
+    threshold = float(thresholds[neuron])
+    axes.axhline(threshold, color="black", linewidth=0.7, linestyle=":", label="threshold")
+    axes.set(xlabel="time step", ylabel="voltage")
+    axes.margins(x=0.01)
+    _head(axes, f"Voltage of neuron {neuron}", legend=True)
 
 
 def _sweeps(axes: Any, curve: SweepCurve) -> None:
-    sweeps = range(1, len(curve) + 1)
-    axes.plot(sweeps, 100 * curve.step_difference, marker="o", color=_BOTH)
-    axes.set_yscale("symlog", linthresh=1e-3)
-    axes.set(
-        xlabel="sweeps",
-        ylabel="differing neuron-steps, %",
-        title="Distance from the reference",
-        ylim=(0, None),
-    )
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
+    percent = 100 * curve.step_difference
+    axes.plot(_count(axes, curve), percent, color=_BOTH, clip_on=False, zorder=3, **_dots(curve))
+    some = percent[percent > 0]
+    bottom, top = 0.0, 1.0
+    if len(some):
+        decade, top = 10.0 ** math.floor(math.log10(some.min())), 2.0 * float(some.max())
+        if len(some) == len(percent):
+            axes.set_yscale("log")
+            bottom = decade
+        else:  # 0 has its place below the smallest decade
+            axes.set_yscale("symlog", linthresh=decade, linscale=0.5)
+    axes.set(ylabel="differing neuron-steps, %", ylim=(bottom, top))
+    _head(axes, "Distance from the reference")
 
 
 def _certificate(axes: Any, curve: SweepCurve, length: int) -> None:
-    sweeps = range(1, len(curve) + 1)
-    for steps, colour, label in (
-        (curve.equal_steps.double(), _ONLY_REFERENCE, "truly equal"),
-        (curve.certified_steps.double(), _ONLY_SOLVER, "proved"),
+    sweeps = _count(axes, curve)
+    for steps, colour, label, width in (
+        (curve.equal_steps.double(), _ONLY_REFERENCE, "truly equal", 2.5),
+        (curve.certified_steps.double(), _ONLY_SOLVER, "proved", 1.2),
     ):
-        axes.plot(sweeps, steps.median(1).values, marker="o", color=colour, label=label)
+        axes.plot(
+            sweeps, steps.median(1).values, color=colour, label=label, lw=width, **_dots(curve)
+        )
         axes.fill_between(
             sweeps, steps.min(1).values, steps.max(1).values, color=colour, alpha=0.15, lw=0
         )
     axes.axhline(length, color="black", linewidth=0.7, linestyle=":")
-    axes.set(
-        xlabel="sweeps",
-        ylabel="leading steps",
-        title="Certified prefix (median and range of samples)",
-        ylim=(0, 1.05 * length),
-    )
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="lower right", frameon=False)
-    axes.grid(alpha=0.3)
+    axes.set(ylabel="leading steps (median, range)", ylim=(0, 1.05 * length))
+    _head(axes, "Certified prefix", legend=True)
 
 
 def _voltage_error(axes: Any, found: Divergence) -> None:
     exact = []
     for name, one in found.solvers.items():
         error = voltage_error(one, found.reference)
-        if bool((error > 0).any()):
-            axes.plot(error.where(error > 0, torch.nan), label=name, linewidth=1.2)
-        else:
+        wrong = error > 0
+        if not bool(wrong.any()):
             exact.append(name)
+            continue
+        # A line needs two points: a step between exact ones gets a dot.
+        before, after = torch.zeros_like(wrong), torch.zeros_like(wrong)
+        before[1:], after[:-1] = wrong[:-1], wrong[1:]
+        alone = (wrong & ~before & ~after).tolist()
+        shown = error.where(wrong, torch.nan)
+        axes.plot(shown, label=name, linewidth=1.2, marker=".", markevery=alone)
     for name in exact:
-        axes.plot([], [], " ", label=f"{name}: none")
+        axes.plot([], [], " ", label=f"{name}: no error")
     if len(exact) < len(found.solvers):
         axes.set_yscale("log")
-    axes.set(xlabel="time step", ylabel="voltage RMSE", title="Voltage error over time")
+    else:
+        axes.set(ylim=(0, 1))
+    axes.set(xlabel="time step", ylabel="voltage RMSE (gap: no error)")
     axes.set_xlim(0, len(found.reference.solution.spikes))
-    axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
+    _head(axes, "Voltage error over time")
+    legend = axes.legend(fontsize=8, framealpha=0.8, edgecolor="none")
+    for handle in legend.legend_handles:
+        handle.set_marker("")
 
 
-def _phase(axes: Any, phase: PhaseDiagram, figure: Any) -> None:
+def _phase(axes: Any, phase: PhaseDiagram) -> None:
     colours = require("matplotlib.colors", extra="plot")
-    image = axes.imshow(
-        phase.sweeps.numpy(),
-        origin="lower",
-        aspect="auto",
-        cmap="viridis",
-        norm=colours.LogNorm(1, phase.limit),
-    )
+    # Each cell has its number: a bar of colours would say nothing more.
+    norm = colours.LogNorm(1, max(phase.limit, 2))
+    axes.imshow(phase.sweeps.numpy(), origin="lower", aspect="auto", cmap="viridis", norm=norm)
     for row in range(len(phase.delays)):
         for column in range(len(phase.gains)):
             sweeps = float(phase.sweeps[row, column])
             text = f"{sweeps:.0f}" if sweeps < phase.limit else f"≥{phase.limit}"
-            dark = sweeps < phase.limit**0.6
-            axes.text(column, row, text, ha="center", va="center", fontsize=8,
-                      color="white" if dark else "black")  # fmt: skip
+            ink = "white" if norm(sweeps) < 0.6 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=ink)
     axes.set_xticks(range(len(phase.gains)), [f"{gain:g}" for gain in phase.gains])
     axes.set_yticks(range(len(phase.delays)), [str(delay) for delay in phase.delays])
-    axes.set(
-        xlabel="recurrent gain",
-        ylabel="delay, steps",
-        title="Sweeps until everything is proved",
-    )
-    figure.colorbar(image, ax=axes)
+    axes.set(xlabel="recurrent gain", ylabel="delay, steps")
+    _head(axes, "Sweeps until everything is proved")
+
+
+def _head(axes: Any, title: str, *, legend: bool = False) -> None:
+    """Title on the left; beside it, where no curve is, the legend."""
+    axes.set_title(title, loc="left", fontsize=11)
+    if legend:
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=3,
+            fontsize=9,
+            frameon=False,
+            borderaxespad=0.2,
+            columnspacing=1.2,
+            handletextpad=0.6,
+            handlelength=1.4,
+        )
+
+
+def _count(axes: Any, curve: SweepCurve) -> range:
+    """The sweeps of a curve, as the ticks of its axis."""
+    axes.set(xlabel="sweeps", xlim=(0.5, max(len(curve), 2) + 0.5))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    return range(1, len(curve) + 1)
+
+
+def _dots(curve: SweepCurve) -> dict[str, Any]:
+    return {"marker": "o", "markersize": 5 if len(curve) <= 25 else 3}

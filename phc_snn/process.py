@@ -146,7 +146,11 @@ class Process(nn.Module, abc.ABC):
     def dynamics(
         self, x: Tensor, state: Any, c: Any, time: TimeAxis
     ) -> tuple[tuple[Any, ...], Any]:
-        """The model's equations, once: ``(outputs, state)`` on any time axis. Pure."""
+        """The model's equations, once: ``(outputs, state)`` on any time axis. Pure.
+
+        The tensors of the new state are those that ``time.recur`` and ``time.shift`` return, or the
+        given ones unchanged: some time axes return a whole trajectory there.
+        """
 
     def step(self, x_t: Tensor, state: Any = None) -> Any:
         """One time step: ``x_t`` (B, N) -> the outputs, each (B, N), and the new state.

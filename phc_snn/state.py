@@ -1,6 +1,6 @@
 """States are nested tuples of tensors, batch first. These functions act on every tensor in one.
 
-Coefficients are such trees too; None stands in one for what a model does without.
+Coefficients are such trees too; what is neither tensor nor tuple in one stays as it is.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ def map_state(function: Callable[..., Tensor], state: S, *others: S) -> S:
     """A state of the same kind, ``function`` applied to its tensors (and those of ``others``)."""
     if isinstance(state, Tensor):
         return function(state, *others)  # type: ignore[return-value]
-    if state is None:
+    if not isinstance(state, tuple):
         return state
-    parts = (map_state(function, *group) for group in zip(state, *others, strict=True))  # type: ignore[call-overload]
+    parts = (map_state(function, *group) for group in zip(state, *others, strict=True))
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)  # type: ignore[return-value]
 
 

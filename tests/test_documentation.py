@@ -25,7 +25,8 @@ def code_blocks(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_code_blocks_of_a_page_run_in_order(page):
+def test_code_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the files that a page writes
     torch.manual_seed(0)
     namespace = {}
     for block in code_blocks(page):

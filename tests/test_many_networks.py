@@ -28,14 +28,30 @@ def draw(seed):
     delay = pick(1, 1, 2, 3, 5, 8, 16)
     if pick(True, False, False):
         delay = torch.randint(1, delay + 1, (features,), generator=generator)
+    cell, plasticity = pick("ALIF", "LIF"), pick(True, False)
+    options = {}
+    if cell == "ALIF":
+        options = {
+            "refractory_lag": pick(0, 0, 1),
+            "drive_transform": pick("identity", "identity", "softplus"),
+        }
+    if pick(True, False, False):  # chains of every order
+        spare = [phc.Delay(features, pick(0, 1, 2)), phc.TsodyksMarkram(features, release="pre")]
+        options["synapses"] = pick(
+            [spare[1], phc.Delay(features, delay)],
+            [spare[0], phc.Delay(features, delay), spare[1]],
+            [phc.Delay(features, delay), spare[1], spare[0]],
+        )
     network = make_network(
-        neuron=pick("ALIF", "LIF"),
+        neuron=cell,
         features=features,
         delay=delay,
         gain=0.1 * 300.0 ** float(torch.rand((), generator=generator)),
-        plasticity=pick(True, False),
+        plasticity=plasticity,
+        drive=pick(1.0, 1.0, 0.5),
         dtype=pick(torch.float32, torch.float64),
         seed=seed,
+        **options,
     )
     x = currents(network, pick(33, 64, 100, 150), batch=4, seed=seed)
     x[:, 1] = -1.0

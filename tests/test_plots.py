@@ -1,5 +1,7 @@
 """The pictures show the data that they are given."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -70,7 +72,57 @@ def test_voltage_error_is_the_root_mean_square(divergence):
     error = one.solution.voltage - divergence.reference.solution.voltage
     assert float(found[7]) == pytest.approx(float(error[7].square().mean().sqrt()))
     legend = [t.get_text() for t in divergence.plot("voltage").axes[0].get_legend().get_texts()]
-    assert legend == ["one", "three", "exact: none"]
+    assert legend == ["one", "three", "exact: no error"]
+
+
+def test_an_error_in_a_single_step_is_seen(divergence):
+    voltage = divergence.reference.solution.voltage.clone()
+    voltage[9] += 1e-3
+    voltage[20:22] += 1e-3
+    one = replace(
+        divergence.solvers["exact"],
+        solution=replace(divergence.reference.solution, voltage=voltage),
+    )
+    line = replace(divergence, solvers={"one": one}).plot("voltage").axes[0].lines[0]
+    assert torch.as_tensor(line.get_ydata()).isfinite().nonzero()[:, 0].tolist() == [9, 20, 21]
+    assert [t for t, dot in enumerate(line.get_markevery()) if dot] == [9]
+    assert line.get_marker() == "."
+
+
+@pytest.mark.parametrize(
+    ("difference", "scale", "bottom", "top"),
+    [
+        ([0.3, 0.04], "log", 1.0, 60.0),
+        ([0.3, 0.004, 0.0], "symlog", 0.0, 60.0),
+        ([0.0], "linear", 0.0, 1.0),
+    ],
+)
+def test_every_point_of_the_curve_is_inside_the_axes(divergence, difference, scale, bottom, top):
+    values = torch.tensor(difference, dtype=torch.float64)
+    curve = replace(divergence.curve, step_difference=values)
+    axes = replace(divergence, curve=curve).plot("sweeps").axes[0]
+    assert axes.get_yscale() == scale
+    assert axes.get_ylim() == pytest.approx((bottom, top))
+    assert axes.get_xlim() == (0.5, max(len(difference), 2) + 0.5)
+
+
+def test_traces_show_where_the_modes_part():
+    network = make_network(gain=4.0)
+    x = currents(network, 400, batch=1)
+    found = phc.measure_divergence(network, x, solvers={"two": phc.Jacobi(2)}, sweeps=2)
+    two, reference = found.solvers["two"], found.reference
+    figure = plots.two_modes(two, reference, found.curve, thresholds=found.thresholds)
+    _, traces, _ = figure.axes
+    error = (two.solution.voltage - reference.solution.voltage).abs()[:, 0]
+    worst, neuron = divmod(int(error.argmax()), 8)
+    sequential, parallel, threshold = traces.lines
+    steps = list(sequential.get_xdata())
+    assert worst in steps
+    assert len(steps) == 120
+    assert traces.get_title("left") == f"Voltage of neuron {neuron}"
+    shown = torch.as_tensor(parallel.get_ydata())
+    assert torch.equal(shown, two.solution.voltage[steps, 0, neuron])
+    assert set(threshold.get_ydata()) == {float(found.thresholds[neuron])}
 
 
 def test_phase_diagram_prints_the_sweeps(divergence):
@@ -101,6 +153,8 @@ def test_what_was_not_measured_is_not_drawn():
     for picture in ("phase", "sweeps"):
         with pytest.raises(ValueError, match=f"there is no data for '{picture}'"):
             found.plot(picture)
+    alone = phc.measure_divergence(network, currents(network, 10), solvers={}, sweeps=0)
+    assert titles(alone.plot()) == ["Spikes of sample 0"]
     nothing = phc.measure_divergence(network, currents(network, 10)[:0])
     with pytest.raises(ValueError, match="there is nothing to draw of empty input"):
         nothing.plot()

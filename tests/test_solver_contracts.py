@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import phc_snn as phc
+from phc_snn.solvers.search import Search
 from tests.broken import solvers as broken
 from tests.builders import carried_state, currents, leading_equal_steps, make_network
 from tests.contracts.solver import EXACT_CONTRACTS, SOLVER_CONTRACTS
@@ -41,7 +42,7 @@ SOLVERS = {
 EXACT = {
     "Sequential": phc.Sequential(),
     "Exact": phc.Exact(),
-    "Jacobi-enough": phc.Jacobi(25),  # a sweep for each step, and one
+    "Jacobi-enough": phc.Jacobi(101),  # a sweep for each step, and one
 }
 # (network, whether a state is carried, dtype): each kind of each at least once.
 CASES = [
@@ -75,10 +76,12 @@ CAUGHT = {
 }
 CONTRACTS = {**SOLVER_CONTRACTS, **EXACT_CONTRACTS}
 STEPS = 24
+LONG = 100
+"""Long enough for `Exact` to sweep over windows of every network, not only to step."""
 
 
-def problem(network, carried):
-    return currents(network, STEPS), carried_state(network) if carried else None
+def problem(network, carried, steps=STEPS):
+    return currents(network, steps), carried_state(network) if carried else None
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
@@ -95,7 +98,20 @@ def test_contract(contract, solver, case):
 @pytest.mark.parametrize("contract", EXACT_CONTRACTS)
 def test_exact_contract(contract, solver, network):
     made = NETWORKS[network]()
-    EXACT_CONTRACTS[contract](EXACT[solver], made, *problem(made, True))
+    EXACT_CONTRACTS[contract](EXACT[solver], made, *problem(made, True, LONG))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("network", NETWORKS)
+def test_exact_sweeps_over_windows_of_these_networks(network, monkeypatch):
+    swept = []
+    sweep = Search._sweep
+    monkeypatch.setattr(
+        Search, "_sweep", lambda self, samples: swept.append(samples) or sweep(self, samples)
+    )
+    made = NETWORKS[network]()
+    made(*problem(made, True, LONG), solver=phc.Exact())
+    assert len(swept) >= 2
 
 
 @pytest.mark.parametrize("contract", EXACT_CONTRACTS)

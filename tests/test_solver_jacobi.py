@@ -183,3 +183,12 @@ def test_backend_is_that_of_the_scans():
     other = network(x, solver=phc.Jacobi(60, backend="associative"))
     assert_same_bits(same.voltage, truth.voltage)
     assert bool((other.voltage != truth.voltage).any())
+
+
+@torch.no_grad()
+def test_nothing_is_certified_without_a_delay():
+    """Sweeping and stepping can settle on different solutions: there may be several."""
+    network = make_network(neuron="LIF", features=6, synapses=[phc.TsodyksMarkram(6)])
+    solution = network(currents(network, 16), solver=phc.Jacobi(40))
+    assert solution.certified_steps.tolist() == [0, 0, 0]
+    assert not bool(solution.converged.any())

@@ -128,20 +128,18 @@ def test_short_sequences_and_long_delays_are_stepped():
         assert plan.passes == math.ceil(length / block)
 
 
-def test_the_last_pass_sweeps_over_all_that_is_left():
+def test_a_budget_is_spent_on_all_that_is_left():
     plan = Plan(1000, 1, most_passes=2)
-    assert (plan.stepping, plan.end) == (False, 250)
-    plan.swept(3, 200)
-    assert (plan.start, plan.end) == (3, 1000)
+    assert (plan.stepping, plan.end) == (False, 1000)
+    plan.swept(3, 990)
+    assert (plan.start, plan.end, plan.finished) == (3, 1000, False)
     plan.swept(5, 900)
     assert plan.finished
-    assert plan.start == 8
-    only = Plan(1000, 1, most_passes=1)
-    assert (only.stepping, only.end) == (False, 1000)
-    stepped = Plan(30, 1, most_passes=11)
-    assert (stepped.stepping, stepped.end) == (True, 10)
-    stepped.stepped(10)
-    assert (stepped.stepping, stepped.end) == (False, 30)
+    assert (plan.start, plan.spent) == (8, 1997)
+    short = Plan(5, 1, most_passes=3)
+    assert (short.stepping, short.end) == (False, 5)
+    short.swept(5, 0)
+    assert short.finished
 
 
 def test_nothing_to_do():

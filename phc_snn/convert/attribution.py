@@ -54,9 +54,10 @@ def attribute(
         run: Spikes of another solver on the same input.
 
     Returns:
-        None for solvers of another kind, and without a delay, where nothing can be proved.
+        None for solvers of another kind, also those derived from this library's, and without a
+        delay, where nothing can be proved.
     """
-    if not isinstance(solver, Sequential | Jacobi | Exact) or circuit.delay < 1:
+    if type(solver) not in (Sequential, Jacobi, Exact) or circuit.delay < 1:
         return None
     remaining = spikes != reference
     found = {}
@@ -70,18 +71,19 @@ def attribute(
 
 
 def _without_causes(
-    solver: Sequential | Jacobi | Exact, circuit: Circuit, length: int
+    solver: Solver, circuit: Circuit, length: int
 ) -> list[tuple[str, Solver | None]]:
     """For each cause the solver without it and those before it; None where it plays no part."""
-    if isinstance(solver, Sequential):
-        return []
     if isinstance(solver, Exact):
         return [("sweeps", Exact() if solver.max_sweeps is not None else None)]
+    if not isinstance(solver, Jacobi):
+        return []
     restarted = replace(solver, carry_state=False)
     driven = replace(restarted, start="driven")
-    enough = replace(
-        driven, sweeps=math.ceil(length / circuit.delay) + 1, tolerance=0.0, window=None
-    )
+    # The window stays: without it the scans would sum in another order, and rounding would pass
+    # for sweeps. Each window is solved from the one before, so that the whole is solved.
+    window = length if solver.window is None else min(solver.window, length)
+    enough = replace(driven, sweeps=math.ceil(window / circuit.delay) + 1, tolerance=0.0)
     has_detour = solver.start == "sensory"
     return [
         ("carried_state", restarted if solver.carry_state else None),

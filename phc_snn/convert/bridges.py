@@ -175,7 +175,8 @@ def compare_bridges(
         result = finetune_sequential(
             tuned, train_x, train_y, epochs=epochs, learning_rate=learning_rate, seed=seed
         )
-        rows.append(_bridge(tuned, x, labels, "fine-tuned", own, result.seconds))
+        name = "fine-tuned, cut short" if result.interrupted else "fine-tuned"
+        rows.append(_bridge(tuned, x, labels, name, own, result.seconds))
     return BridgeComparison(tuple(rows))
 
 

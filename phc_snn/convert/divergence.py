@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from phc_snn.circuit import Solution
 from phc_snn.convert.attribution import attribute
-from phc_snn.convert.comparison import HEADINGS, Comparison, decisions, differences
+from phc_snn.convert.comparison import HEADINGS, Comparison, decisions, differences, finite
 from phc_snn.convert.curve import SweepCurve, sweep_curve
+from phc_snn.convert.network import recurrent
 from phc_snn.convert.phase import PhaseDiagram
+from phc_snn.convert.van_rossum import check_time_constant
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
@@ -21,6 +24,10 @@ from phc_snn.solvers import Exact, Sequential, Solver
 
 Picture = Literal["sweeps", "certificate", "raster", "voltage", "phase"]
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
+_WARM_UP = 40
+"""Steps of the run before the timed ones: enough for `Exact` to sweep and to step."""
+_COLUMNS = 99
+"""Width of the table; long names of solvers give way."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,12 @@ class Divergence:
     def __str__(self) -> str:
         rows = [("solver", *HEADINGS), *((name, *c.row()) for name, c in self.all.items())]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        widths[0] = min(widths[0], max(_COLUMNS - sum(width + 2 for width in widths[1:]), 9))
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            "  ".join(
+                _shortened(cell, width).ljust(width)
+                for cell, width in zip(row, widths, strict=True)
+            ).rstrip()
             for row in rows
         )
 
@@ -67,7 +78,7 @@ class Divergence:
             "solvers": {name: c.figures() for name, c in self.all.items()},
             "curve": {
                 "step_difference": curve.step_difference.tolist(),
-                "voltage_rmse": curve.voltage_rmse.tolist(),
+                "voltage_rmse": [finite(error) for error in curve.voltage_rmse.tolist()],
                 "certified_steps_min": [int(row.min()) for row in curve.certified_steps],
                 "equal_steps_min": [int(row.min()) for row in curve.equal_steps],
             },
@@ -133,7 +144,9 @@ def measure_divergence(
     Args:
         model: A `PHC` or `PHCSSM`.
         x_seq: Its input, time first.
-        solvers: Name -> solver; the model's own and `Exact()` if None.
+        solvers: Name -> solver. None: the model's own as ``"own"``, and `Exact` as ``"exact"``
+            where it can be (not without a delay, nor below float32). The name ``"reference"`` is
+            taken.
         reference: `Sequential()` if None.
         sweeps: Length at most of the curve of differences against sweeps; 0 leaves it out.
         tolerance: A voltage this close to the threshold, relative to the threshold if that is above
@@ -142,8 +155,9 @@ def measure_divergence(
         phase: A `phase_diagram` to keep and draw with the rest.
 
     Raises:
-        TypeError: Solvers that are none.
-        ValueError: A number outside its range; input that the model refuses.
+        TypeError: A model, solvers, a number or a phase diagram of another kind.
+        ValueError: A number outside its range; a solver that is called ``"reference"``; input that
+            the model refuses.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -153,28 +167,29 @@ def measure_divergence(
         >>> divergence.solvers["exact"].differing_spikes
         0
     """
-    network = model if isinstance(model, PHC) else model.network
+    network, currents = recurrent(model, x_seq)
     truth_solver = Sequential() if reference is None else reference
-    chosen = {"own": network.solver, "exact": Exact()} if solvers is None else solvers
-    _check(chosen, truth_solver, sweeps, tolerance)
+    circuit = network.circuit(x_seq.dtype)
+    chosen = _default_solvers(network, x_seq) if solvers is None else solvers
+    _check(chosen, truth_solver, phase)
+    _check_numbers(sweeps, tolerance, time_constant)
+    for solver in (truth_solver, *chosen.values()):
+        _run(model, x_seq[:_WARM_UP, :1], solver)  # compiles; the timed runs should not pay for it
     truth, truth_logits, seconds = _run(model, x_seq, truth_solver)
     thresholds = network.neuron.threshold.detach().to(x_seq.dtype)
     near = _TOLERANCE.get(x_seq.dtype, 1e-2) if tolerance is None else tolerance
     undecidable = (truth.voltage - thresholds).abs() <= near * thresholds.abs().clamp(min=1.0)
-    circuit = network.circuit(x_seq.dtype)
+
+    @cache  # solvers share what remains of them when causes are taken away
+    def counterfactual(solver: Solver) -> Tensor:
+        return _run(model, x_seq, solver)[0].spikes
 
     def compare(
         solver: Solver | None, solution: Solution, logits: Tensor | None, seconds: float
     ) -> Comparison:
         attribution = None
         if solver is not None and isinstance(truth_solver, Sequential):
-            attribution = attribute(
-                solver,
-                solution.spikes,
-                truth.spikes,
-                circuit,
-                lambda other: _run(model, x_seq, other)[0].spikes,
-            )
+            attribution = attribute(solver, solution.spikes, truth.spikes, circuit, counterfactual)
         return Comparison(
             **differences(solution, truth, undecidable, time_constant),
             **decisions(logits, truth_logits),
@@ -185,35 +200,62 @@ def measure_divergence(
         )
 
     compared = {name: compare(s, *_run(model, x_seq, s)) for name, s in chosen.items()}
-    currents = x_seq if isinstance(model, PHC) else model.encoder(x_seq)
     rest = network.initial_state(x_seq.shape[1], device=x_seq.device, dtype=x_seq.dtype)
     curve = sweep_curve(circuit, currents, rest, truth, sweeps)
     itself = compare(None, truth, truth_logits, seconds)
     return Divergence(itself, compared, curve, thresholds, phase)
 
 
-def _check(
-    solvers: Mapping[str, Solver], reference: Solver, sweeps: int, tolerance: float | None
-) -> None:
+def _default_solvers(network: PHC, x_seq: Tensor) -> dict[str, Solver]:
+    provable = network.delay >= 1 and x_seq.dtype in (torch.float32, torch.float64)
+    return {"own": network.solver, **({"exact": Exact()} if provable else {})}
+
+
+def _check(solvers: Any, reference: Any, phase: Any) -> None:
     if not isinstance(solvers, Mapping):
         raise TypeError(f"solvers: got {type(solvers).__name__}, expected a dict of name: solver")
-    for name, solver in {**solvers, "reference": reference}.items():
+    for name, solver in [("reference", reference), *solvers.items()]:
+        if not isinstance(name, str):
+            raise TypeError(f"solvers: got the name {name!r}, expected a string")
         if not isinstance(solver, Solver):
             raise TypeError(f"{name}: got {solver!r}, expected a solver such as phc_snn.Exact()")
+    if "reference" in solvers:
+        raise ValueError(
+            "solvers: the name 'reference' is taken; choose another, or pass reference=solver"
+        )
+    if phase is not None and not isinstance(phase, PhaseDiagram):
+        raise TypeError(f"phase: got {type(phase).__name__}, expected what phase_diagram returns")
+
+
+def _check_numbers(sweeps: Any, tolerance: Any, time_constant: Any) -> None:
     if isinstance(sweeps, bool) or not isinstance(sweeps, int) or sweeps < 0:
         raise ValueError(f"sweeps: got {sweeps!r}, expected an integer of at least 0")
-    if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise ValueError(f"tolerance: got {tolerance}, expected a number of at least 0")
+    if tolerance is not None:
+        if not isinstance(tolerance, int | float):
+            raise TypeError(f"tolerance: got {tolerance!r}, expected a number or None")
+        if not 0 <= tolerance < math.inf:
+            raise ValueError(f"tolerance: got {tolerance}, expected a number of at least 0")
+    check_time_constant(time_constant)
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _run(
     model: PHC | PHCSSM, x_seq: Tensor, solver: Solver
 ) -> tuple[Solution, Tensor | None, float]:
+    _synchronize(x_seq)
     began = time.perf_counter()
     output = model(x_seq, solver=solver)
-    if x_seq.is_cuda:
-        torch.cuda.synchronize(x_seq.device)
+    _synchronize(x_seq)
     seconds = time.perf_counter() - began
     if isinstance(model, PHC):
         return output, None, seconds
     return output.solution, output.logits, seconds
+
+
+def _synchronize(x_seq: Tensor) -> None:
+    """Wait for a GPU, which works on by itself."""
+    if x_seq.is_cuda:
+        torch.cuda.synchronize(x_seq.device)

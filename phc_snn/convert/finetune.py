@@ -90,7 +90,15 @@ def check_samples(name: str, x: Tensor, label_name: str, labels: Tensor, model: 
         )
     if not isinstance(labels, Tensor) or labels.shape != x.shape[:1] or len(labels) == 0:
         shape = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        hint = ""
+        if isinstance(labels, Tensor) and labels.shape == x.shape[1:2]:
+            hint = f"; {name} looks time-first, use {name}.transpose(0, 1)"
         raise ValueError(
-            f"{label_name}: got {shape}, expected one class number for each of {len(x)} samples, "
-            "and at least one"
+            f"{label_name}: got {shape}, expected one class number for each of {len(x)} "
+            f"samples{hint}"
+        )
+    if bool(((labels < 0) | (labels >= model.num_classes)).any()):
+        raise ValueError(
+            f"{label_name}: got classes from {int(labels.min())} to {int(labels.max())}, expected "
+            f"0 to {model.num_classes - 1}"
         )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from phc_snn.checks import check_positive
+from phc_snn.convert.network import recurrent
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
@@ -61,7 +62,9 @@ def phase_diagram(
         limit: Most sweeps over the whole sequence. Default 64.
 
     Raises:
-        ValueError: A gain or delay outside its range, or none of them.
+        TypeError: A model of another kind, or a solver that is none.
+        ValueError: A gain or delay outside its range, or none of them; empty input, or input of a
+            wrong shape.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -71,16 +74,16 @@ def phase_diagram(
         torch.Size([2, 2])
     """
     check_positive("limit", limit)
-    if not gains or not all(0 <= gain < torch.inf for gain in gains):
+    numbers = all(isinstance(gain, int | float) for gain in gains)
+    if not gains or not numbers or not all(0 <= gain < torch.inf for gain in gains):
         raise ValueError(f"gains: got {tuple(gains)}, expected numbers of at least 0")
     if not delays:
         raise ValueError("delays: got none, expected at least one")
     for delay in delays:
         check_positive("delays", delay)
+    network, currents = recurrent(model, x_seq)
     if x_seq.numel() == 0:
         raise ValueError(f"x_seq: got shape {tuple(x_seq.shape)}, expected some input")
-    network = model if isinstance(model, PHC) else model.network
-    currents = x_seq if isinstance(model, PHC) else model.encoder(x_seq)
     measured = Jacobi(4) if solver is None else solver
     shape = (len(delays), len(gains))
     found = {name: torch.zeros(shape, dtype=torch.float64) for name in _MEASURES}

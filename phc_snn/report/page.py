@@ -47,11 +47,18 @@ dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 800px) {
   main { padding: 8px; }
   section { padding: 12px; margin-bottom: 8px; }
+  th, td { padding: 4px 6px; }
+  th:first-child { min-width: 7rem; }
   .charts { grid-template-columns: minmax(0, 1fr); }
   dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dd { margin-bottom: 8px; }
 }
 """
+
+# The browser itself holds the page to loading nothing.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
 
 # A finger that moves over a chart scrolls the page; a mouse zooms.
 _SCRIPT = """
@@ -63,8 +70,8 @@ if (matchMedia("(pointer: coarse)").matches) {
 """
 
 _HINT = (
-    "<section><p>Point at a mark in a chart, or tap it, to read its values. Drag to zoom in, "
-    "double-click to zoom out; a click on a name in a legend hides it.</p></section>"
+    "<section><p>Point at a mark in a chart, or tap it, to read its values. With a mouse, drag to "
+    "zoom in and double-click to zoom out. A click on a name in a legend hides it.</p></section>"
 )
 
 _FIGURES = {
@@ -187,6 +194,7 @@ def _page(title: str, sections: str, blocks: str) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <title>{escape(title)}</title>
 <link rel="icon" href="data:,">
 <style>{_STYLE}</style>

@@ -60,9 +60,9 @@ def record(
     synaptic, synapses = circuit.transmit(spikes, state, time)
     image = synaptic + driven
     end = PHCState(neuron, synapses)
-    context = _Context(circuit, driven.detach(), state, rule, report)
+    context = _Context(circuit, state, rule, report)
     spikes, voltage, current, *leaves = _Gate.apply(
-        context, given, image, spikes, voltage, *tensors(end)
+        context, given, driven.detach(), image, spikes, voltage, *tensors(end)
     )
     remaining = iter(leaves)
     return spikes, voltage, current, map_state(lambda _: next(remaining), end)
@@ -71,7 +71,6 @@ def record(
 @dataclass
 class _Context:
     circuit: Circuit
-    driven: Tensor
     state: PHCState
     rule: Rule
     report: Adjoint
@@ -86,18 +85,21 @@ class _Gate(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, context: _Context, given: Tensor, image: Tensor, *outputs: Tensor) -> Any:
+    def forward(
+        ctx: Any, context: _Context, given: Tensor, driven: Tensor, image: Tensor, *outputs: Tensor
+    ) -> Any:
         ctx.context = context
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(given, image, *outputs)
-        spikes, voltage, *leaves = outputs
+        ctx.save_for_backward(given, driven, image, *outputs)
+        # Not views: what is returned may be changed in place where the graph does not need it.
+        spikes, voltage, *leaves = (output.detach() for output in outputs)
         # Where nothing is proved the image is not the current that drove the spikes.
-        return (
-            spikes.view_as(spikes),
-            voltage.view_as(voltage),
-            given.detach().clone(),
-            *(leaf.view_as(leaf) for leaf in leaves),
+        results = (spikes, voltage, given.detach().clone(), *leaves)
+        sources = (outputs[0], outputs[1], image, *outputs[2:])
+        ctx.mark_non_differentiable(
+            *(r for r, s in zip(results, sources, strict=True) if not s.requires_grad)
         )
+        return results
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
@@ -106,15 +108,17 @@ class _Gate(torch.autograd.Function):
                 "Exact gives first derivatives; for second ones (create_graph=True) use "
                 "Sequential or Jacobi"
             )
-        given, image, *outputs = ctx.saved_tensors
+        given, driven, image, *outputs = ctx.saved_tensors
         spikes, voltage, direct, *leaves = grads
-        solution = _solve(ctx.context, given, image, outputs, direct, [spikes, voltage, *leaves])
-        return None, None, solution, spikes, voltage, *leaves
+        cotangents = [spikes, voltage, *leaves]
+        solution = _solve(ctx.context, given, driven, image, outputs, direct, cotangents)
+        return None, None, None, solution, *cotangents
 
 
 def _solve(
     context: _Context,
     given: Tensor,
+    driven: Tensor,
     image: Tensor,
     outputs: list[Tensor],
     direct: Tensor | None,
@@ -136,13 +140,13 @@ def _solve(
         residual = torch.where(unsettled, change, residual)
         solution = torch.where(unsettled[:, None], refined, solution)
         if rule.tolerance is not None:
-            unsettled = unsettled & (change > rule.tolerance)
+            unsettled = unsettled & ~(change <= rule.tolerance)  # NaN has not settled
         if not bool(unsettled.any()):
             break
     stepped = unsettled & (rule.tolerance is not None)
     if bool(stepped.any()):
         index = stepped.nonzero()[:, 0]
-        exact = _step_back(context, given, index, direct, cotangents)
+        exact = _step_back(context, given, driven, index, direct, cotangents)
         solution = solution.index_copy(1, index, exact)
         residual = residual.masked_fill(stepped, 0.0)
     report.sweeps, report.residual, report.stepped = sweeps, residual, stepped
@@ -150,22 +154,35 @@ def _solve(
 
 
 def _pull(outputs: list[Tensor], source: Tensor, cotangents: list[Tensor | None]) -> Tensor:
-    """The cotangent of ``source``, of those outputs that have one and depend on it."""
+    """The cotangent of ``source``; the graph stays."""
+    (found,) = _cotangents(outputs, [source], cotangents, retain_graph=True)
+    return torch.zeros_like(source) if found is None else found
+
+
+def _cotangents(
+    outputs: list[Tensor],
+    sources: list[Tensor],
+    cotangents: list[Tensor | None],
+    *,
+    retain_graph: bool = False,
+) -> list[Tensor | None]:
+    """The cotangents of ``sources``, of those outputs that have one and depend on something."""
     pairs = [
-        (o, g)
-        for o, g in zip(outputs, cotangents, strict=True)
-        if g is not None and o.requires_grad
+        (output, cotangent)
+        for output, cotangent in zip(outputs, cotangents, strict=True)
+        if cotangent is not None and output.requires_grad
     ]
-    found: tuple[Tensor | None, ...] = (None,)
-    if pairs:
-        found = torch.autograd.grad(
-            [o for o, _ in pairs],
-            source,
-            [g for _, g in pairs],
-            retain_graph=True,
+    if not pairs:
+        return [None] * len(sources)
+    return list(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            sources,
+            [cotangent for _, cotangent in pairs],
+            retain_graph=retain_graph,
             allow_unused=True,
         )
-    return torch.zeros_like(source) if found[0] is None else found[0]
+    )
 
 
 def _largest_change(after: Tensor, before: Tensor) -> Tensor:
@@ -181,6 +198,7 @@ def _largest_change(after: Tensor, before: Tensor) -> Tensor:
 def _step_back(
     context: _Context,
     given: Tensor,
+    driven: Tensor,
     index: Tensor,
     direct: Tensor | None,
     cotangents: list[Tensor | None],
@@ -202,25 +220,19 @@ def _step_back(
     states = []
     for steps in stretches:
         states.append(state)
-        *_, state = circuit.run(context.driven[steps, index], state, given.detach()[steps, index])
+        *_, state = circuit.run(driven[steps, index], state, given.detach()[steps, index])
     spikes, voltage, *leaves = cotangents
     carried: list[Tensor | None] = [None if g is None else g[index] for g in leaves]
     solution = torch.empty_like(given[:, index])
     for steps, before in zip(reversed(stretches), reversed(states), strict=True):
         with torch.enable_grad():
-            driven = context.driven[steps, index].requires_grad_()
+            inputs = driven[steps, index].requires_grad_()
             before = map_state(lambda s: s.clone().requires_grad_(), before)
-            *values, after = circuit.run(driven, before, given.detach()[steps, index])
+            *values, after = circuit.run(inputs, before, given.detach()[steps, index])
         ends = [of(g, steps) for g in (spikes, voltage, direct)]
-        pairs = [
-            (o, g)
-            for o, g in zip([*values, *tensors(after)], [*ends, *carried], strict=True)
-            if g is not None and o.requires_grad
-        ]
-        sources = [driven, *tensors(before)]
-        found: Any = torch.autograd.grad(
-            [o for o, _ in pairs], sources, [g for _, g in pairs], allow_unused=True
+        found = _cotangents(
+            [*values, *tensors(after)], [inputs, *tensors(before)], [*ends, *carried]
         )
         solution[steps] = 0.0 if found[0] is None else found[0]
-        carried = list(found[1:])
+        carried = found[1:]
     return solution

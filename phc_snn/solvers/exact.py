@@ -24,7 +24,8 @@ class Exact(Solver):
     is swept again. How much of the rest is chosen for each sample by what its sweeps achieve: wide
     windows where they settle quickly, narrower ones where they settle slowly, and blocks of d
     steps, which need no second sweep, where they do not settle (`phc_snn.solvers.plan`). So the
-    work never exceeds 10 times that of stepping, and 3 times where no window settles.
+    work counted for a sample never exceeds 10 times that of stepping, and 3 times where no window
+    settles. (With several delays along the axon, d stands for the longest of them.)
 
     The gradient is that of `Sequential` (backpropagation through time with the surrogate
     derivatives). With ``adjoint="exact"`` and ``"truncated"`` memory does not grow with the number
@@ -34,16 +35,16 @@ class Exact(Solver):
     `Sequential` in every bit on the same device.
 
     Args:
-        max_sweeps: Passes for each sample at most, the last one a sweep over all that is left;
-            ``Solution.converged`` is False for samples that are not proved by then. None (default):
-            go on until they are.
+        max_sweeps: Sweep over all that is left of a sample, so many times at most: never worse
+            than as many sweeps of `Jacobi`. ``Solution.converged`` is False for samples that are
+            not proved by then. None (default): go on, window by window, until they are.
         adjoint: ``"exact"`` (default): the true gradient, by backward sweeps until no element
             changes by more than ``adjoint_tolerance`` relative to itself; samples that 16 sweeps do
             not settle are propagated back step by step. ``"truncated"``: ``adjoint_sweeps``
             backward sweeps, whatever is left: cheaper, and biased. ``"unrolled"``: the derivative
             of sweeps over the whole sequence until nothing changes, one after the other, as the
-            paper trains; memory grows with their number, and where early sweeps were far from the
-            result the gradient is off although no spike is.
+            paper trains; memory and work grow with their number, and where early sweeps were far
+            from the result the gradient is off although no spike is.
         adjoint_tolerance: Default 1e-6.
         adjoint_sweeps: Backward sweeps of ``"truncated"``. Default 4.
 
@@ -66,7 +67,7 @@ class Exact(Solver):
             raise ValueError(
                 f"adjoint: got {self.adjoint!r}, expected one of {get_args(AdjointKind)}"
             )
-        if not self.adjoint_tolerance >= 0:
+        if not 0 <= self.adjoint_tolerance < math.inf:
             raise ValueError(
                 f"adjoint_tolerance: got {self.adjoint_tolerance}, expected a number of at least 0"
             )

@@ -119,7 +119,8 @@ class Relaxation:
         end = PHCState(neuron, synapses)
         length = len(current)
         certified = leading_steps(self._current == current)
-        if self._sweeps > 1 and self._solver.carry_state:
+        # Without a delay the equations can have several solutions: a fixed point proves nothing.
+        if circuit.delay < 1 or (self._sweeps > 1 and self._solver.carry_state):
             certified = torch.zeros_like(certified)
         else:
             certified = certified.clamp(min=min(self._causal_steps(), length))

@@ -32,8 +32,8 @@ class Plan:
     Args:
         length: T.
         block: Steps that can be taken at once without a sweep (`Circuit.block`).
-        most_passes: After as many passes the rest is left as the last one, a sweep over all of it,
-            makes it; None goes on until everything is proved.
+        most_passes: Only so many passes, each a sweep over all that is left: the best guess of it
+            that so many passes can give. None goes on, window by window, until all is proved.
 
     Attributes:
         start: Leading steps that are proved.
@@ -81,11 +81,9 @@ class Plan:
             if self._sweeps <= MOST_SWEEPS // 2 + 1:
                 self.width *= 2
             self._open()
-        elif not self._pays(changed):
+        elif self.most_passes is None and not self._pays(changed):
             self.width //= 4
             self._open()
-        elif self._is_last_pass():
-            self.end = self.length
         self._changed = changed
 
     def stepped(self, steps: int) -> None:
@@ -104,18 +102,14 @@ class Plan:
         # No sliver at the end: a window takes the rest along if that is half as wide as it is.
         width = rest if rest < 1.5 * self.width else self.width
         self._sweeps = 0
+        if self.most_passes is not None:
+            self.end = self.length
+            return
         self.stepping = self.width < _NARROWEST * self.block or not self._affords(width)
         if self.stepping:
             width = rest // 4 if rest // 32 >= _NARROWEST * self.block else rest
-            if self.most_passes is not None:
-                width = min(width, (self.most_passes - self.passes - 1) * self.block)
             self.width, self._stretch = 0, width
         self.end = self.start + width
-        if self._is_last_pass():
-            self.stepping, self.end = False, self.length
-
-    def _is_last_pass(self) -> bool:
-        return self.most_passes is not None and self.passes >= self.most_passes - 1
 
     def _affords(self, width: int) -> bool:
         """Whether the ledger holds if a window takes one more sweep and all else is stepped."""

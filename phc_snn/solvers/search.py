@@ -92,7 +92,7 @@ class Search:
         self._write(place, inside, spikes, voltage, current)
         # The guess went into the delay; what is to come out of it is the spikes.
         sent = circuit.send(spikes, state, circuit.behind(synapses), time)
-        self._hand_on(PHCState(neuron, sent), index, proved)
+        self._hand_on(PHCState(neuron, sent), state, index, proved)
         counts = torch.stack([proved, behind, changed.sum(dim=(0, 2)), fired]).tolist()
         for i, plan, done, left, spikes_changed, all_spikes in zip(
             samples, plans, *counts, strict=True
@@ -145,9 +145,21 @@ class Search:
         for kept, value in zip((self.spikes, self.voltage, self.current), values, strict=True):
             kept[time, index] = value[inside]
 
-    def _hand_on(self, trajectory: PHCState, index: Tensor, steps: Tensor) -> None:
-        """Take over the states after ``steps`` (n,) of a trajectory."""
+    def _hand_on(
+        self, trajectory: PHCState, before: PHCState, index: Tensor, steps: Tensor
+    ) -> None:
+        """Take over the states after ``steps`` (n,) of a trajectory that began ``before``."""
         row = torch.arange(len(index), device=index.device)
-        self.state = map_state(
-            lambda s, after: s.index_copy(0, index, after[steps - 1, row]), self.state, trajectory
-        )
+
+        def after(state: Tensor, given: Tensor, states: Tensor) -> Tensor:
+            if states is given:
+                return state  # a constant of the model
+            if states.dim() != state.dim() + 1:
+                raise TypeError(
+                    f"state: a process returned a tensor of shape {tuple(states.shape)} as its "
+                    "state; its tensors must be those that time.recur and time.shift return, or "
+                    "the ones that were given"
+                )
+            return state.index_copy(0, index, states[steps - 1, row])
+
+        self.state = map_state(after, self.state, before, trajectory)

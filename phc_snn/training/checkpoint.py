@@ -61,7 +61,8 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM
 def run_folder(folder: Path | str) -> Path:
     """The folder of a run, given itself or one of the two files in it."""
     folder = Path(folder)
-    return folder.parent if folder.suffix in (".safetensors", ".json") else folder
+    is_file = folder.suffix in (".safetensors", ".json") and not folder.is_dir()
+    return folder.parent if is_file else folder
 
 
 def read_config(folder: Path | str) -> dict[str, Any]:

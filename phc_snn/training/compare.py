@@ -193,8 +193,6 @@ def evaluate(
     The curve of differences goes on until everything is proved, ``most_sweeps`` sweeps at most.
     """
     x = dataset.test_x.transpose(0, 1)
-    # The first run of a process compiles and allocates; the timed ones should not pay for it.
-    measure_divergence(model, x[:, :1], solvers={"parallel": solver}, sweeps=0)
     solvers = {"parallel": solver, "exact": Exact()}
     divergence = measure_divergence(model, x, solvers=solvers, sweeps=most_sweeps)
     return divergence, accuracies(divergence, dataset.test_y)

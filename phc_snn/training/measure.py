@@ -142,7 +142,6 @@ def _measure(
     parallel = _parallel(config, model)
     more = f"{config.sweeps} sweeps"
     solvers = {"parallel": parallel, more: Jacobi(config.sweeps), "exact": Exact()}
-    measure_divergence(model, x[:, :1], solvers=solvers, sweeps=0)  # compiles and allocates
     divergence = measure_divergence(model, x, solvers=solvers, sweeps=config.curve, phase=phase)
     accuracy = accuracies(divergence, dataset.test_y.to(device))
     if config.bridges:

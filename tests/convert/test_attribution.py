@@ -1,5 +1,7 @@
 """Differences whose cause is known are given to that cause."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -77,6 +79,64 @@ def test_rounding():
     assert by_cause(attribution(network, x, phc.Jacobi(2, backend="sequential"))) == {}
 
 
+def test_rounding_in_windows():
+    """The windows are as long as the sweeps prove: what differs is not for want of sweeps."""
+    network, x = on_the_edge()
+    for window in (64, 200):
+        solver = phc.Jacobi(window, window=window, backend="associative")
+        assert set(by_cause(attribution(network, x, solver))) == {"rounding"}
+
+
+def test_what_a_rounded_spike_sets_off_is_rounding():
+    """The first flipped spike changes the course of a network that amplifies it."""
+    alone, x = on_the_edge(120)
+    connectome = phc.HierarchicalConnectome(
+        alone.connectome.topology, gain=100.0, generator=torch.Generator().manual_seed(0)
+    )
+    network = phc.PHC(alone.neuron, phc.Delay(16), connectome)
+    solver = phc.Jacobi(121, tolerance=0.0, backend="associative")
+    found = phc.measure_divergence(network, x, solvers={"it": solver}, sweeps=0).solvers["it"]
+    assert set(by_cause(found.attribution)) == {"rounding"}
+    assert found.differing_spikes > found.differing_undecidable > 0, "not all of them were close"
+
+
+def test_each_spike_counts_for_the_first_cause_without_which_it_agrees():
+    network = make_network(features=16, gain=4.0, plasticity=False, drive=0.5)
+    x = currents(network, 80)
+    with torch.no_grad():
+        truth = network(x, solver=phc.Sequential()).spikes
+        as_is, restarted, driven, enough = (
+            network(x, solver=solver).spikes != truth
+            for solver in (
+                phc.Jacobi(8, start="sensory", carry_state=True),
+                phc.Jacobi(8, start="sensory"),
+                phc.Jacobi(8),
+                phc.Jacobi(80),
+            )
+        )
+    found = attribution(network, x, phc.Jacobi(8, start="sensory", carry_state=True))
+    assert not enough.any()
+    assert found.carried_state == int((as_is & ~restarted).sum()) > 0
+    assert found.first_drive == int((as_is & restarted & ~driven).sum()) > 0
+    assert found.sweeps == int((as_is & restarted & driven).sum()) > 0
+    assert found.rounding == 0
+
+
+def test_counterfactuals_are_run_once_for_all_solvers(monkeypatch):
+    network = make_network(gain=6.0, plasticity=False)
+    runs = []
+    forward = phc.PHC.forward
+
+    def counted(self, x, *, solver):
+        runs.append(len(x))
+        return forward(self, x, solver=solver)
+
+    monkeypatch.setattr(phc.PHC, "forward", counted)
+    solvers = {str(k): phc.Jacobi(k) for k in (1, 2, 3)}
+    phc.measure_divergence(network, currents(network, 90), solvers=solvers, sweeps=0)
+    assert runs.count(90) == 1 + 3 + 1  # the reference, the solvers, all sweeps made
+
+
 def test_causes_beside_each_other():
     network = make_network(features=16, gain=6.0, plasticity=False, drive=0.5)
     solver = phc.Jacobi(3, start="sensory", carry_state=True)
@@ -92,8 +152,16 @@ def test_no_attribution_without_a_delay_or_of_a_foreign_solver():
         def solve(self, circuit, x_seq, state):
             return phc.Jacobi(2).solve(circuit, x_seq, state)
 
+    class Derived(phc.Jacobi):
+        """Whatever it does: it is not what `Jacobi` does."""
+
+        def solve(self, circuit, x_seq, state):
+            solution = super().solve(circuit, x_seq, state)
+            return replace(solution, spikes=1.0 - solution.spikes)
+
     network = make_network()
     assert attribution(network, currents(network, 20), Foreign()) is None
+    assert attribution(network, currents(network, 20), Derived(40)) is None
     found = phc.measure_divergence(
         network, currents(network, 20), solvers={"it": phc.Jacobi(1)}, reference=phc.Jacobi(2)
     )

@@ -77,6 +77,14 @@ class TestFinetune:
             ({"x": torch.zeros(12, 40)}, r"x: got \(12, 40\), expected \(samples, T, channels\)"),
             ({"x": torch.zeros(12, 40, 5)}, r"x: got \(12, 40, 5\), .* with 3 channels"),
             ({"labels": torch.zeros(3).long()}, r"labels: got \(3,\), expected one class number"),
+            (
+                {"x": torch.zeros(40, 12, 3)},
+                r"one class number for each of 40 samples; x looks time-first, use x.transpose",
+            ),
+            (
+                {"labels": torch.full((12,), 2)},
+                "labels: got classes from 2 to 2, expected 0 to 1",
+            ),
             ({"epochs": 0}, "epochs: got 0, expected a positive integer"),
             ({"batch_size": 0}, "batch_size: got 0"),
             ({"learning_rate": 0.0}, "learning_rate: got 0.0, expected a positive number"),

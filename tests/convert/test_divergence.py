@@ -100,6 +100,22 @@ def test_undecidable_spikes_are_counted_apart():
     assert strict.reference.undecidable_spikes < by_hand
 
 
+@pytest.mark.parametrize(("threshold", "scale"), [(1.0, 1.0), (0.25, 1.0), (40.0, 40.0)])
+def test_undecidable_is_relative_to_thresholds_above_one(threshold, scale):
+    """One step from rest: the voltage is the current."""
+    distances = torch.tensor([0.0, 0.9e-5, -0.9e-5, 1.2e-5, -1.2e-5, 0.5, -3.0, 0.9e-3])
+    neuron = phc.LIF(8, membrane_decay=0.5, threshold=threshold)
+    connectome = phc.HierarchicalConnectome(phc.Topology.bidirectional(8), gain=0.0)
+    network = phc.PHC(neuron, phc.Delay(8), connectome).double()
+    at = network.neuron.threshold.detach()
+    x = (at + scale * distances.double())[None, None]
+    voltage = network(x, solver=phc.Sequential()).voltage[0, 0] - at
+    assert voltage.tolist() == pytest.approx((scale * distances).tolist(), abs=1e-6 * scale)
+    for tolerance, expected in ((1e-5, 3), (1e-3, 6), (0.6, 7), (1e-13, 1)):
+        found = phc.measure_divergence(network, x, solvers={}, tolerance=tolerance)
+        assert found.reference.undecidable_spikes == expected
+
+
 def test_curve_is_that_of_as_many_sweeps():
     network = make_network(gain=3.0)
     x = torch.randn(50, 4, 8, dtype=torch.float64)
@@ -128,6 +144,23 @@ def test_curve_is_that_of_as_many_sweeps():
     assert len(phc.measure_divergence(network, x, sweeps=3).curve) == 3
 
 
+def test_a_long_name_gives_way_in_the_table(network):
+    name = "a name " * 20
+    found = phc.measure_divergence(network, torch.randn(5, 2, 16), solvers={name: phc.Jacobi(2)})
+    lines = str(found).splitlines()
+    assert max(map(len, lines)) < 100
+    assert lines[2].startswith("a name a name")
+    assert "…  " in lines[2]
+
+
+def test_default_solvers_are_those_that_can_solve_it(network):
+    x = torch.randn(5, 2, 16)
+    assert set(phc.measure_divergence(network, x).solvers) == {"own", "exact"}
+    assert set(phc.measure_divergence(network, x.bfloat16()).solvers) == {"own"}
+    instant = make_network(synapses=[phc.TsodyksMarkram(8)], dtype=torch.float32)
+    assert set(phc.measure_divergence(instant, torch.randn(5, 2, 8)).solvers) == {"own"}
+
+
 def test_to_dict_is_json_and_to_frame_has_a_row_for_each_solver(network):
     x = torch.randn(20, 3, 16)
     phase = phc.phase_diagram(network, x, gains=(1,), delays=(1, 2), limit=5)
@@ -149,6 +182,16 @@ def test_to_dict_is_json_and_to_frame_has_a_row_for_each_solver(network):
     [
         ({"solvers": [phc.Jacobi(2)]}, TypeError, "solvers: got list, expected a dict"),
         ({"solvers": {"a": "exact"}}, TypeError, "a: got 'exact', expected a solver"),
+        ({"solvers": {1: phc.Exact()}}, TypeError, "solvers: got the name 1, expected a string"),
+        (
+            {"solvers": {"reference": phc.Exact()}},
+            ValueError,
+            "solvers: the name 'reference' is taken",
+        ),
+        ({"phase": 3}, TypeError, "phase: got int, expected what phase_diagram returns"),
+        ({"tolerance": "a"}, TypeError, "tolerance: got 'a', expected a number or None"),
+        ({"tolerance": math.nan}, ValueError, "tolerance: got nan, expected a number"),
+        ({"time_constant": "a"}, TypeError, "time_constant: got str, expected a positive"),
         ({"reference": 4}, TypeError, "reference: got 4, expected a solver"),
         ({"sweeps": -1}, ValueError, "sweeps: got -1, expected an integer of at least 0"),
         ({"sweeps": 2.0}, ValueError, "sweeps: got 2.0"),
@@ -159,6 +202,16 @@ def test_to_dict_is_json_and_to_frame_has_a_row_for_each_solver(network):
 def test_bad_arguments(network, options, error, message):
     with pytest.raises(error, match=message):
         phc.measure_divergence(network, torch.randn(5, 2, 16), **options)
+
+
+@pytest.mark.parametrize("measure", [phc.measure_divergence, phc.phase_diagram])
+def test_bad_models_and_input(network, measure):
+    with pytest.raises(TypeError, match="model: got Linear, expected a PHC or a PHCSSM"):
+        measure(torch.nn.Linear(2, 2), torch.randn(5, 2, 16))
+    with pytest.raises(ValueError, match=r"x_seq: got shape \(5, 16\), expected \(T, B, N\)"):
+        measure(network, torch.randn(5, 16))
+    with pytest.raises(ValueError, match=r"x_seq: got shape \(5, 2, 4\), expected \(T, B, D_in\)"):
+        measure(phc.PHCSSM(3, 2, neurons=8), torch.randn(5, 2, 4))
 
 
 def test_accuracy_needs_a_classifier_and_its_labels(network):
@@ -208,6 +261,7 @@ class TestPhaseDiagram:
         [
             ({"gains": ()}, r"gains: got \(\), expected numbers"),
             ({"gains": (-1.0,)}, r"gains: got \(-1.0,\), expected numbers of at least 0"),
+            ({"gains": ("1",)}, r"gains: got \('1',\), expected numbers of at least 0"),
             ({"delays": ()}, "delays: got none, expected at least one"),
             ({"delays": (0,)}, "delays: got 0, expected a positive integer"),
             ({"limit": 0}, "limit: got 0, expected a positive integer"),

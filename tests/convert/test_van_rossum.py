@@ -64,6 +64,21 @@ def test_bad_time_constant(tau):
         phc.van_rossum_distance(torch.zeros(3, 1), torch.zeros(3, 1), tau)
 
 
+def test_trains_of_booleans():
+    a, b = torch.zeros(2, 30, 1, dtype=torch.bool)
+    a[3] = True
+    expected = phc.van_rossum_distance(a.float(), b.float())
+    assert torch.equal(phc.van_rossum_distance(a, b), expected)
+    assert float(expected) > 0
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match=r"b: got list, expected a torch\.Tensor"):
+        phc.van_rossum_distance(torch.zeros(3, 1), [0.0])
+    with pytest.raises(TypeError, match="time_constant: got str, expected a positive number"):
+        phc.van_rossum_distance(torch.zeros(3, 1), torch.zeros(3, 1), "10")
+
+
 def test_bad_shapes():
     with pytest.raises(ValueError, match=r"b: got shape \(3, 2\), expected that of a, \(3, 1\)"):
         phc.van_rossum_distance(torch.zeros(3, 1), torch.zeros(3, 2))
