@@ -32,7 +32,7 @@ SOLVERS: dict[str, phc.Solver] = {
 
 
 class LiveTensors(TorchDispatchMode):
-    """Follows every storage that an operation makes, until it is freed.
+    """Bytes ``now`` and at the ``peak``: follows every storage that an operation makes.
 
     What was there before (the network, its input) is not counted, nor are views of it.
     """
@@ -40,8 +40,7 @@ class LiveTensors(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._sizes: dict[int, int] = {}
-        self._now = 0
-        self.peak = 0
+        self.now = self.peak = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -58,12 +57,12 @@ class LiveTensors(TorchDispatchMode):
         if key in self._sizes:
             return
         self._sizes[key] = storage.nbytes()
-        self._now += self._sizes[key]
-        self.peak = max(self.peak, self._now)
+        self.now += self._sizes[key]
+        self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._forget, key)
 
     def _forget(self, key: int) -> None:
-        self._now -= self._sizes.pop(key)
+        self.now -= self._sizes.pop(key)
 
 
 def _storages(values: Any) -> list[torch.UntypedStorage]:

@@ -1,10 +1,13 @@
 """Work and time of Exact: ``uv run python -m benchmarks.work [--small] [--out FILE]``.
 
-Work is neuron updates relative to one sweep over the sequence, which is what stepping takes.
+Work is neuron updates relative to one sweep over the sequence, which is what stepping takes. Ends
+with an error if Exact exceeds its bounds, or if its result is not that of Sequential.
 """
 
 import argparse
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,27 @@ def row(gain: float, plasticity: bool, delay: int, length: int) -> dict[str, Any
     }
 
 
+def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """Every network in one line."""
+    found = Table(title=f"N = 32, B = 8, {title}", caption="Times relative to Sequential.")
+    for column in ("gain", "d", "T", "work", "most", "passes", "Exact", "Jacobi(4)"):
+        found.add_column(column, justify="right")
+    for values in rows:
+        gain, _, delay, length, work, most, passes, exact, jacobi = values.values()
+        found.add_row(f"{gain:g}", str(delay), str(length), f"{work:.2f}", f"{most:.2f}",
+                      f"{passes:.0f}", f"{exact:.2f} x", f"{jacobi:.2f} x")  # fmt: skip
+    return found
+
+
+def summary(rows: Sequence[dict[str, Any]], bound: float) -> dict[str, float]:
+    """Medians and maxima over the networks, and the bound that the work must keep."""
+    content = {"networks": float(len(rows)), "bound_of_work": bound}
+    for name in ("work_median", "passes_median", "time_of_exact", "time_of_jacobi_4"):
+        values = [values[name] for values in rows]
+        content |= {f"median {name}": statistics.median(values), f"most {name}": max(values)}
+    return content | {"most work of a sample": max(values["work_max"] for values in rows)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
@@ -51,27 +75,27 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     console = Console()
-    lengths, delays = ((100,), (1, 4)) if arguments.small else ((400, 1000, 4000), (1, 4, 16))
-    found = []
-    for title, gains, plasticity in (
-        ("with plasticity: up to gain 3 they settle", (0.5, 1.0, 3.0, 30.0), True),
-        ("without plasticity: chaotic", (3.0, 10.0, 30.0), False),
+    lengths, delays = (400, 1000, 4000), (1, 2, 4, 8, 16)
+    if arguments.small:
+        lengths, delays = (100,), (1, 4)
+    found, summaries = [], {}
+    for title, gains, plasticity, bound in (
+        ("with plasticity, which settle", (0.5, 1.0, 3.0), True, 10.0),
+        ("with plasticity, which do not", (30.0,), True, 3.0),
+        ("without plasticity, which do not settle", (3.0, 10.0, 30.0), False, 3.0),
     ):
-        table = Table(title=f"N = 32, B = 8, {title}")
-        for column in ("gain", "d", "T", "work", "most", "passes", "Exact", "Jacobi(4)"):
-            table.add_column(column, justify="right")
-        for gain in gains:
-            for delay in delays:
-                for length in lengths:
-                    found.append(row(gain, plasticity, delay, length))
-                    gain_, _, d, t, work, most, passes, exact, jacobi = found[-1].values()
-                    table.add_row(f"{gain_:g}", str(d), str(t), f"{work:.2f}", f"{most:.2f}",
-                                  f"{passes:.0f}", f"{exact:.2f} x", f"{jacobi:.2f} x")  # fmt: skip
-        table.caption = "Times relative to Sequential in the same run."
-        console.print(table)
+        rows = [row(g, plasticity, d, t) for g in gains for d in delays for t in lengths]
+        console.print(table(title, rows))
+        summaries[title] = summary(rows, bound)
+        for name, value in summaries[title].items():
+            console.print(f"  {name}: {value:.4g}")
+        found += rows
     if arguments.out is not None:
-        content = {"torch": torch.__version__, "rows": found}
+        content = {"torch": torch.__version__, "rows": found, "summaries": summaries}
         arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for title, values in summaries.items():
+        if values["most work of a sample"] > values["bound_of_work"]:
+            raise SystemExit(f"Exact exceeds its bound of work in the networks {title}")
 
 
 if __name__ == "__main__":

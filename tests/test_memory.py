@@ -12,12 +12,19 @@ from benchmarks.networks import balanced
 def test_exact_takes_hardly_more_than_one_sweep(gain, plasticity):
     """Also where it steps: the graph of a stretch, not of the sequence."""
     network = balanced(gain, plasticity=plasticity)
-    x = torch.randn(512, 2, 32)
+    x = torch.randn(1024, 2, 32)
     one = peak_bytes(network, x, phc.Jacobi(1))
     assert peak_bytes(network, x, phc.Exact()) <= 1.5 * one
-    assert peak_bytes(network, x, phc.Exact(adjoint="truncated")) <= 1.5 * one
-    assert peak_bytes(network, x, phc.Jacobi(4)) >= 2 * one
-    assert peak_bytes(network, x, phc.Jacobi(8)) >= 3.5 * one
+    # Sweeps that are all recorded take in proportion to their number, beyond a fixed part.
+    assert peak_bytes(network, x, phc.Jacobi(4)) >= 2.2 * one
+    assert peak_bytes(network, x, phc.Jacobi(8)) >= 3.7 * one
+
+
+def test_a_truncated_gradient_takes_no_more():
+    network = balanced(1.0)
+    x = torch.randn(1024, 2, 32)
+    truncated = peak_bytes(network, x, phc.Exact(adjoint="truncated"))
+    assert truncated <= peak_bytes(network, x, phc.Exact())
 
 
 def test_a_second_step_takes_no_more_than_the_first():
@@ -32,6 +39,32 @@ def test_a_second_step_takes_no_more_than_the_first():
         again.backward()
     assert live.peak <= 1.1 * first
     assert float(loss.detach()) == float(again.detach())
+
+
+def test_the_count_is_the_same_in_every_run():
+    network = balanced(1.0)
+    x = torch.randn(128, 2, 32)
+    assert len({peak_bytes(network, x, phc.Exact()) for _ in range(3)}) == 1
+
+
+def test_what_was_there_before_is_not_counted():
+    before = torch.zeros(1000)
+    with LiveTensors() as live:
+        before.add_(1.0)
+        views = [before.detach(), before[1:], before.reshape(10, 100)]
+        assert live.peak == 0
+        copy = views[0].clone()
+    assert live.peak == 4 * len(copy)
+
+
+def test_the_count_sees_what_a_graph_keeps():
+    """Two results for the backward pass, which no name holds, and which are gone after it."""
+    x = torch.ones(1000, requires_grad=True)
+    with LiveTensors() as live:
+        y = x.exp().exp().sum()
+        assert live.now == 2 * 4000 + 4
+        y.backward()
+        assert live.now == 4000 + 4, "the gradient and y are left"
 
 
 def test_the_count_sees_what_is_held():

@@ -157,6 +157,8 @@ def compare_bridges(
     check_samples("x", x, "labels", labels, model)
     if (train_x is None) != (train_y is None):
         raise ValueError("train_x, train_y: got one of them, expected both or none")
+    if train_x is not None and train_y is not None:
+        check_samples("train_x", train_x, "train_y", train_y, model)
     for count in sweeps:
         check_positive("sweeps", count)
     own = model.network.solver
@@ -170,11 +172,17 @@ def compare_bridges(
         strategies["exact"] = Exact()
     rows = [_bridge(model, x, labels, name, solver) for name, solver in strategies.items()]
     if train_x is not None and train_y is not None:
-        check_samples("train_x", train_x, "train_y", train_y, model)
         tuned = deepcopy(model)
         result = finetune_sequential(
-            tuned, train_x, train_y, epochs=epochs, learning_rate=learning_rate, seed=seed
+            tuned,
+            train_x,
+            train_y,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            device=x.device.type,
+            seed=seed,
         )
+        tuned.to(x.device)
         name = "fine-tuned, cut short" if result.interrupted else "fine-tuned"
         rows.append(_bridge(tuned, x, labels, name, own, result.seconds))
     return BridgeComparison(tuple(rows))

@@ -30,7 +30,7 @@ def finetune_sequential(
     network from the first step on. The model's own solver is the same afterwards.
 
     Args:
-        model: Trained in place; on the CPU at the end.
+        model: Trained in place; on the CPU and in evaluation mode at the end.
         x: (samples, T, channels), scaled as in the training before.
         labels: (samples,) class numbers.
         epochs: Default 20.

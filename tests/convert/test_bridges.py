@@ -1,4 +1,4 @@
-"""Sequential fine-tuning, and the strategies of deployment beside each other."""
+"""The strategies of deployment beside each other."""
 
 import json
 
@@ -7,97 +7,7 @@ import torch
 
 import phc_snn as phc
 from phc_snn.solvers import Solver
-
-SAMPLES = 12
-
-
-@pytest.fixture
-def model():
-    return phc.PHCSSM(3, 2, neurons=16, gain=30.0, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def data():
-    generator = torch.Generator().manual_seed(1)
-    labels = torch.arange(SAMPLES) % 2
-    x = torch.randn(SAMPLES, 40, 3, generator=generator)
-    x[..., 0] += labels[:, None] * 2.0 - 1.0
-    return x, labels
-
-
-def snapshot(model):
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def same(model, before):
-    return all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
-
-
-class TestFinetune:
-    def test_it_learns_with_sequential_and_puts_the_solver_back(self, model, data, monkeypatch):
-        pytest.importorskip("lightning")
-        used = []
-        solve = phc.Sequential.solve
-        monkeypatch.setattr(
-            phc.Sequential, "solve", lambda self, *args: used.append(1) or solve(self, *args)
-        )
-        own, before = model.network.solver, snapshot(model)
-        result = phc.finetune_sequential(model, *data, epochs=8, batch_size=6, learning_rate=0.02)
-        assert len(used) == 16, "two steps in each of eight epochs"
-        assert result.epochs == 8
-        assert result.losses[-1] < result.losses[0]
-        assert model.network.solver is own
-        assert not same(model, before)
-        assert not model.training
-
-    def test_repeated_with_one_seed_it_gives_one_model(self, model, data):
-        pytest.importorskip("lightning")
-        first, second, other = (phc.PHCSSM.from_config(model.config()) for _ in range(3))
-        for copy, seed in ((first, 1), (second, 1), (other, 2)):
-            copy.load_state_dict(model.state_dict())
-            phc.finetune_sequential(copy, *data, epochs=2, batch_size=4, seed=seed)
-        assert same(second, snapshot(first))
-        assert not same(other, snapshot(first))
-
-    def test_an_error_puts_the_solver_back(self, model, data, monkeypatch):
-        pytest.importorskip("lightning")
-
-        def fail(*args):
-            raise RuntimeError("on purpose")
-
-        monkeypatch.setattr(phc.Sequential, "solve", fail)
-        own = model.network.solver
-        with pytest.raises(RuntimeError, match="on purpose"):
-            phc.finetune_sequential(model, *data, epochs=1)
-        assert model.network.solver is own
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"x": torch.zeros(12, 40)}, r"x: got \(12, 40\), expected \(samples, T, channels\)"),
-            ({"x": torch.zeros(12, 40, 5)}, r"x: got \(12, 40, 5\), .* with 3 channels"),
-            ({"labels": torch.zeros(3).long()}, r"labels: got \(3,\), expected one class number"),
-            (
-                {"x": torch.zeros(40, 12, 3)},
-                r"one class number for each of 40 samples; x looks time-first, use x.transpose",
-            ),
-            (
-                {"labels": torch.full((12,), 2)},
-                "labels: got classes from 2 to 2, expected 0 to 1",
-            ),
-            ({"epochs": 0}, "epochs: got 0, expected a positive integer"),
-            ({"batch_size": 0}, "batch_size: got 0"),
-            ({"learning_rate": 0.0}, "learning_rate: got 0.0, expected a positive number"),
-        ],
-    )
-    def test_bad_arguments(self, model, data, change, message):
-        arguments = {"x": data[0], "labels": data[1], **change}
-        with pytest.raises(ValueError, match=message):
-            phc.finetune_sequential(model, **arguments)
-
-    def test_only_a_classifier_can_be_fine_tuned(self, data):
-        with pytest.raises(TypeError, match="model: got Linear, expected a PHCSSM"):
-            phc.finetune_sequential(torch.nn.Linear(3, 2), *data)
+from tests.convert.weights import same, snapshot
 
 
 class TestCompareBridges:
@@ -136,6 +46,36 @@ class TestCompareBridges:
         assert tuned.name == "fine-tuned"
         assert tuned.training_seconds > 0
         assert tuned.accuracy_deployed >= comparison.rows[0].accuracy_deployed
+        # The same training by hand gives the figures of this row.
+        phc.finetune_sequential(model, *data, epochs=6, learning_rate=0.02)
+        again = phc.compare_bridges(model, *data, sweeps=()).rows[0]
+        for figure in ("accuracy_parallel", "accuracy_deployed", "differing_spikes", "work"):
+            assert getattr(tuned, figure) == getattr(again, figure)
+        assert tuned.solver is own
+
+    def test_fine_tuning_that_was_cut_short_says_so(self, model, data, monkeypatch):
+        pytest.importorskip("lightning")
+        from phc_snn.training import lightning
+
+        monkeypatch.setattr(
+            lightning, "fit", lambda *_, **__: lightning.TrainingResult(1, [0.5], True, 0.25)
+        )
+        comparison = phc.compare_bridges(model, *data, train_x=data[0], train_y=data[1], sweeps=())
+        assert comparison.rows[-1].name == "fine-tuned, cut short"
+        assert comparison.rows[-1].training_seconds == 0.25
+
+    @pytest.mark.gpu
+    def test_on_a_gpu_fine_tuning_included(self, model, data):
+        pytest.importorskip("lightning")
+        x, labels = (values.cuda() for values in data)
+        model.cuda()
+        comparison = phc.compare_bridges(
+            model, x, labels, train_x=data[0], train_y=data[1], sweeps=(8,), epochs=2
+        )
+        names = ["as trained", "8 sweeps", "windows of 4", "exact", "fine-tuned"]
+        assert [row.name for row in comparison.rows] == names
+        assert comparison.rows[3].differing_spikes == 0
+        assert next(model.parameters()).is_cuda
 
     def test_table_frame_and_json(self, model, data):
         comparison = phc.compare_bridges(model, *data, sweeps=(2,))
@@ -168,11 +108,25 @@ class TestCompareBridges:
                 {"train_x": torch.zeros(2, 4, 9), "train_y": torch.zeros(2).long()},
                 r"train_x: got \(2, 4, 9\)",
             ),
+            (
+                {"train_x": torch.zeros(2, 4, 3), "train_y": torch.zeros(3).long()},
+                r"train_y: got \(3,\), expected one class number for each of 2 samples",
+            ),
+            ({"x": torch.zeros(40, 12, 3)}, r"x looks time-first, use x.transpose\(0, 1\)"),
+            ({"labels": torch.full((12,), 2)}, "labels: got classes from 2 to 2, expected 0 to 1"),
         ],
     )
-    def test_bad_arguments(self, model, data, options, message):
+    def test_bad_arguments_are_refused_before_anything_runs(
+        self, model, data, monkeypatch, options, message
+    ):
+        monkeypatch.setattr(model, "forward", None)
+        arguments = {"x": data[0], "labels": data[1], **options}
         with pytest.raises(ValueError, match=message):
-            phc.compare_bridges(model, *data, **options)
+            phc.compare_bridges(model, **arguments)
+
+    def test_only_a_classifier_has_bridges(self, data):
+        with pytest.raises(TypeError, match="model: got Linear, expected a PHCSSM"):
+            phc.compare_bridges(torch.nn.Linear(3, 2), *data)
 
 
 def test_a_silent_network_is_compared_too(data):
