@@ -1,6 +1,6 @@
 """Train one network with 4 sweeps and one with Exact, deploy both step by step, see what changes.
 
-Run:  uv run python examples/04_exact_training.py [--small] [--out FOLDER]
+Run:  uv run python examples/04_exact_training.py [--small] [--seed 0] [--out FOLDER]
 """
 
 import argparse
@@ -25,9 +25,9 @@ def gradient(
     return torch.cat(found)
 
 
-def train(solver: phc.Solver, x: torch.Tensor, y: torch.Tensor, steps: int):
+def train(solver: phc.Solver, x: torch.Tensor, y: torch.Tensor, steps: int, seed: int):
     """A trained network, and how far its gradient was from backpropagation through time."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     model = phc.PHCSSM(x.shape[-1], 4, neurons=32, solver=solver, generator=generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -46,7 +46,7 @@ def train(solver: phc.Solver, x: torch.Tensor, y: torch.Tensor, steps: int):
     return model.eval(), errors
 
 
-def main(out: Path, small: bool = False) -> None:
+def main(out: Path, small: bool = False, seed: int = 0) -> None:
     torch.set_num_threads(1)
     data = load_uea("BasicMotions").standardized()
     train_x, test_x = data.train_x.transpose(0, 1), data.test_x.transpose(0, 1)
@@ -54,7 +54,7 @@ def main(out: Path, small: bool = False) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     bars, curve = figure.subplots(1, 2)
     for name, solver in (("4 sweeps", phc.Jacobi(4)), ("Exact", phc.Exact())):
-        model, errors = train(solver, train_x, data.train_y, steps)
+        model, errors = train(solver, train_x, data.train_y, steps, seed)
         found = phc.measure_divergence(model, test_x, solvers={name: solver}, sweeps=0)
         parallel, deployed = found.solvers[name], found.reference
         differing = parallel.solution.spikes != deployed.solution.spikes
@@ -94,6 +94,7 @@ def main(out: Path, small: bool = False) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/examples"))
     arguments = parser.parse_args()
-    main(arguments.out, arguments.small)
+    main(arguments.out, arguments.small, arguments.seed)

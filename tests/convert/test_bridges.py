@@ -34,6 +34,22 @@ class TestCompareBridges:
             assert rows[name].differing_spikes == 0
             assert rows[name].accuracy_parallel == accuracy
 
+    def test_the_accuracy_deployed_is_that_of_the_deployed_network(self, model, data):
+        """Labelled by its own decisions it makes no mistake; a parallel run decides otherwise."""
+        x, _ = data
+        with torch.no_grad():
+            logits = torch.stack(
+                [model(x.transpose(0, 1), solver=s).logits for s in (None, phc.Sequential())]
+            )
+            margins = logits[..., 0] - logits[..., 1]
+            chosen = (margins[0] - margins[1]).abs().argmax()
+            model.decoder.bias[1] += margins[:, chosen].mean()  # between the two runs' margins
+            decisions = model(x.transpose(0, 1), solver=phc.Sequential()).logits.argmax(-1)
+        rows = {row.name: row for row in phc.compare_bridges(model, x, decisions).rows}
+        assert all(row.accuracy_deployed == 1.0 for row in rows.values())
+        assert rows["as trained"].accuracy_parallel < 1.0
+        assert rows["exact"].accuracy_parallel == 1.0
+
     def test_fine_tuning_is_of_a_copy(self, model, data):
         pytest.importorskip("lightning")
         before, own = snapshot(model), model.network.solver
