@@ -19,6 +19,12 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name}: got {value!r}, expected a positive integer")
 
 
+def check_sample(sample: int | None, batch: int) -> None:
+    """Refuse the number of a sample that is not in the batch; None means no choice."""
+    if sample is not None and not 0 <= sample < batch:
+        raise ValueError(f"sample: got {sample}, expected 0 to {batch - 1}")
+
+
 def check_input(
     name: str, x: Any, dims: Sequence[str], features: int, state_batch: int | None = None
 ) -> None:

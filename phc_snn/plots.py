@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from phc_snn.checks import check_sample
 from phc_snn.convert import Comparison, Divergence, PhaseDiagram, SweepCurve
 from phc_snn.extras import require
 from phc_snn.files import write_atomically
@@ -57,8 +58,7 @@ def divergence(
         raise ValueError(f"solver: got {name!r}, expected one of {sorted(found.all)}")
     one, reference = found.all[name], found.reference
     batch = one.solution.spikes.shape[1]
-    if sample is not None and not 0 <= sample < batch:
-        raise ValueError(f"sample: got {sample}, expected 0 to {batch - 1}")
+    check_sample(sample, batch)
     chosen = _chosen(found, pictures)
     sample = most_different_sample(one, reference) if sample is None else sample
     wide = [p for p in chosen if p == "raster"]
@@ -93,6 +93,13 @@ def most_different_sample(one: Comparison, other: Comparison) -> int:
     """The sample with the most differing spikes; the first one if none differs."""
     differing = one.solution.spikes != other.solution.spikes
     return int(differing.sum(dim=(0, 2)).argmax()) if differing.shape[1] else 0
+
+
+def spike_places(one: Comparison, reference: Comparison, sample: int) -> list[torch.Tensor]:
+    """(step, neuron) of the spikes of a sample: in both, only in one, only in the reference."""
+    a = one.solution.spikes[:, sample].bool().cpu()
+    b = reference.solution.spikes[:, sample].bool().cpu()
+    return [fired.nonzero() for fired in (a & b, a & ~b, b & ~a)]
 
 
 def voltage_error(one: Comparison, other: Comparison) -> torch.Tensor:
@@ -132,26 +139,27 @@ def _chosen(found: Divergence, pictures: Sequence[str]) -> list[str]:
 def _raster(
     axes: Any, one: Comparison, reference: Comparison, sample: int, name: str = "parallel"
 ) -> None:
-    a = one.solution.spikes[:, sample].bool().cpu()
-    b = reference.solution.spikes[:, sample].bool().cpu()
+    length, _, neurons = one.solution.spikes.shape
+    both, only_one, only_reference = spike_places(one, reference, sample)
     # Few differences have to catch the eye, many must not run into one another.
-    share = float((a != b).double().mean())
-    row = 210.0 / a.shape[1]  # points, of 72 an inch
-    cell = min(max(min(720.0 / len(a), row), 0.6), 3.0)
+    share = (len(only_one) + len(only_reference)) / (length * neurons)
+    row = 210.0 / neurons  # points, of 72 an inch
+    cell = min(max(min(720.0 / length, row), 0.6), 3.0)
     dot = min(max(0.5 / max(share, 1e-9), cell**2), 26.0)
     tick = min(0.8 * row, 2.8) ** 2
-    for fired, colour, label in (
-        (a & b, _BOTH, "in both"),
-        (a & ~b, _ONLY_SOLVER, f"only {name}"),
-        (b & ~a, _ONLY_REFERENCE, "only reference" if name != "parallel" else "only in sequence"),
+    absent = "only reference" if name != "parallel" else "only in sequence"
+    for places, colour, label in (
+        (both, _BOTH, "in both"),
+        (only_one, _ONLY_SOLVER, f"only {name}"),
+        (only_reference, _ONLY_REFERENCE, absent),
     ):
-        step, neuron = fired.nonzero(as_tuple=True)
+        step, neuron = places.unbind(1)
         mark = {"marker": "|", "s": tick} if colour == _BOTH else {"marker": "o", "s": dot}
         width = 1.2 if colour == _BOTH else 0.0
         axes.scatter(
             step, neuron, c=colour, label=f"{label}: {len(step)}", linewidths=width, **mark
         )
-    axes.set(xlabel="time step", ylabel="neuron", xlim=(-1, len(a)), ylim=(-0.8, a.shape[1] - 0.2))
+    axes.set(xlabel="time step", ylabel="neuron", xlim=(-1, length), ylim=(-0.8, neurons - 0.2))
     axes.yaxis.get_major_locator().set_params(integer=True)
     _head(axes, f"Spikes of sample {sample}", legend=True)
     for handle in axes.get_legend().legend_handles:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from phc_snn.circuit import Circuit
+from phc_snn.scan import keeps_order
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 
 CAUSES = ("carried_state", "first_drive", "sweeps", "rounding")
@@ -61,7 +62,7 @@ def attribute(
         return None
     remaining = spikes != reference
     found = {}
-    for cause, better in _without_causes(solver, circuit, len(spikes)):
+    for cause, better in _without_causes(solver, circuit, spikes):
         if better is None or not bool(remaining.any()):
             continue
         agree = remaining & (run(better) == reference)
@@ -71,7 +72,7 @@ def attribute(
 
 
 def _without_causes(
-    solver: Solver, circuit: Circuit, length: int
+    solver: Solver, circuit: Circuit, spikes: Tensor
 ) -> list[tuple[str, Solver | None]]:
     """For each cause the solver without it and those before it; None where it plays no part."""
     if isinstance(solver, Exact):
@@ -80,10 +81,12 @@ def _without_causes(
         return []
     restarted = replace(solver, carry_state=False)
     driven = replace(restarted, start="driven")
-    # The window stays: without it the scans would sum in another order, and rounding would pass
-    # for sweeps. Each window is solved from the one before, so that the whole is solved.
-    window = length if solver.window is None else min(solver.window, length)
-    enough = replace(driven, sweeps=math.ceil(window / circuit.delay) + 1, tolerance=0.0)
+    enough: Solver = Exact()  # what enough sweeps lead to, for less, where the bits are the same
+    if not keeps_order(solver.backend, spikes):
+        # The window stays: without it the scans would sum in another order, and rounding would pass
+        # for sweeps. Each window is solved from the one before, so that the whole is solved.
+        window = len(spikes) if solver.window is None else min(solver.window, len(spikes))
+        enough = replace(driven, sweeps=math.ceil(window / circuit.delay) + 1, tolerance=0.0)
     has_detour = solver.start == "sensory"
     return [
         ("carried_state", restarted if solver.carry_state else None),

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_positive
-from phc_snn.convert.comparison import Comparison, counted, finite
+from phc_snn.convert.comparison import counted, finite
 from phc_snn.convert.divergence import measure_divergence
 from phc_snn.convert.finetune import check_samples, finetune_sequential
+from phc_snn.convert.network import timed_run
+from phc_snn.convert.table import aligned
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
-from phc_snn.solvers import Exact, Jacobi, Solver
+from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 
 _REPEATS = 3
 
@@ -86,13 +88,7 @@ class BridgeComparison:
 
     def __str__(self) -> str:
         head, cells = self.table()
-        rows = [head, *cells]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = (
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
-        return "\n".join(lines)
+        return aligned([head, *cells])
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON values, by strategy."""
@@ -197,15 +193,15 @@ def _bridge(
     solver: Solver,
     training_seconds: float = 0.0,
 ) -> Bridge:
-    runs = [
-        measure_divergence(model, x.transpose(0, 1), solvers={name: solver}, sweeps=0)
+    x_seq = x.transpose(0, 1)
+    found = measure_divergence(model, x_seq, solvers={name: solver}, sweeps=0)
+    parallel, deployed = found.solvers[name], found.reference
+    # In turn, so that what else the machine does slows both alike.
+    pairs = [
+        [timed_run(model, x_seq, each)[2] for each in (solver, Sequential())]
         for _ in range(_REPEATS)
     ]
-    parallel, deployed = runs[0].solvers[name], runs[0].reference
-
-    def seconds(of: Sequence[Comparison]) -> float:
-        return statistics.median(run.seconds for run in of)
-
+    seconds, sequential_seconds = (statistics.median(times) for times in zip(*pairs, strict=True))
     return Bridge(
         name=name,
         solver=solver,
@@ -214,7 +210,7 @@ def _bridge(
         differing_spikes=parallel.differing_spikes,
         spike_difference=parallel.spike_difference,
         work=float(parallel.solution.work.mean()),
-        seconds=seconds([run.solvers[name] for run in runs]),
-        sequential_seconds=seconds([run.reference for run in runs]),
+        seconds=seconds,
+        sequential_seconds=sequential_seconds,
         training_seconds=training_seconds,
     )

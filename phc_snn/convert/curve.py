@@ -47,8 +47,9 @@ def sweep_curve(
     """
     batch = x_seq.shape[1]
     rows: list[tuple[Tensor, ...]] = []
-    relaxation = Jacobi().relax(circuit, x_seq, state)
-    for _ in range(sweeps if x_seq.numel() else 0):
+    wanted = sweeps if x_seq.numel() else 0
+    relaxation = Jacobi().relax(circuit, x_seq, state) if wanted else None
+    while relaxation is not None and len(rows) < wanted:
         solution = relaxation.sweep()
         differs = solution.spikes != reference.spikes
         error = (solution.voltage - reference.voltage).double()

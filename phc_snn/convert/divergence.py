@@ -1,7 +1,6 @@
 """How far a network solved in parallel is from the same network run step by step."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +13,9 @@ from phc_snn.circuit import Solution
 from phc_snn.convert.attribution import attribute
 from phc_snn.convert.comparison import HEADINGS, Comparison, decisions, differences, finite
 from phc_snn.convert.curve import SweepCurve, sweep_curve
-from phc_snn.convert.network import recurrent
+from phc_snn.convert.network import recurrent, timed_run
 from phc_snn.convert.phase import PhaseDiagram
+from phc_snn.convert.table import aligned
 from phc_snn.convert.van_rossum import check_time_constant
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
@@ -61,15 +61,7 @@ class Divergence:
 
     def __str__(self) -> str:
         rows = [("solver", *HEADINGS), *((name, *c.row()) for name, c in self.all.items())]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        widths[0] = min(widths[0], max(_COLUMNS - sum(width + 2 for width in widths[1:]), 9))
-        return "\n".join(
-            "  ".join(
-                _shortened(cell, width).ljust(width)
-                for cell, width in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in rows
-        )
+        return aligned(rows, columns=_COLUMNS)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON values; tensors of spikes and voltages are left out."""
@@ -174,15 +166,17 @@ def measure_divergence(
     _check(chosen, truth_solver, phase)
     _check_numbers(sweeps, tolerance, time_constant)
     for solver in (truth_solver, *chosen.values()):
-        _run(model, x_seq[:_WARM_UP, :1], solver)  # compiles; the timed runs should not pay for it
-    truth, truth_logits, seconds = _run(model, x_seq, truth_solver)
+        timed_run(
+            model, x_seq[:_WARM_UP, :1], solver
+        )  # compiles; the timed runs should not pay for it
+    truth, truth_logits, seconds = timed_run(model, x_seq, truth_solver)
     thresholds = network.neuron.threshold.detach().to(x_seq.dtype)
     near = _TOLERANCE.get(x_seq.dtype, 1e-2) if tolerance is None else tolerance
     undecidable = (truth.voltage - thresholds).abs() <= near * thresholds.abs().clamp(min=1.0)
 
     @cache  # solvers share what remains of them when causes are taken away
     def counterfactual(solver: Solver) -> Tensor:
-        return _run(model, x_seq, solver)[0].spikes
+        return timed_run(model, x_seq, solver)[0].spikes
 
     def compare(
         solver: Solver | None, solution: Solution, logits: Tensor | None, seconds: float
@@ -199,7 +193,7 @@ def measure_divergence(
             attribution=attribution,
         )
 
-    compared = {name: compare(s, *_run(model, x_seq, s)) for name, s in chosen.items()}
+    compared = {name: compare(s, *timed_run(model, x_seq, s)) for name, s in chosen.items()}
     rest = network.initial_state(x_seq.shape[1], device=x_seq.device, dtype=x_seq.dtype)
     curve = sweep_curve(circuit, currents, rest, truth, sweeps)
     itself = compare(None, truth, truth_logits, seconds)
@@ -236,26 +230,3 @@ def _check_numbers(sweeps: Any, tolerance: Any, time_constant: Any) -> None:
         if not 0 <= tolerance < math.inf:
             raise ValueError(f"tolerance: got {tolerance}, expected a number of at least 0")
     check_time_constant(time_constant)
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _run(
-    model: PHC | PHCSSM, x_seq: Tensor, solver: Solver
-) -> tuple[Solution, Tensor | None, float]:
-    _synchronize(x_seq)
-    began = time.perf_counter()
-    output = model(x_seq, solver=solver)
-    _synchronize(x_seq)
-    seconds = time.perf_counter() - began
-    if isinstance(model, PHC):
-        return output, None, seconds
-    return output.solution, output.logits, seconds
-
-
-def _synchronize(x_seq: Tensor) -> None:
-    """Wait for a GPU, which works on by itself."""
-    if x_seq.is_cuda:
-        torch.cuda.synchronize(x_seq.device)

@@ -1,12 +1,16 @@
-"""The recurrent network of a model, and the current that a model's input puts into it."""
+"""What `PHC` and `PHCSSM` are alike in: a recurrent network, its input current, a run of it."""
 
+import time
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from phc_snn.checks import check_input
+from phc_snn.circuit import Solution
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
+from phc_snn.solvers import Solver
 
 
 def recurrent(model: Any, x_seq: Any) -> tuple[PHC, Tensor]:
@@ -23,3 +27,23 @@ def recurrent(model: Any, x_seq: Any) -> tuple[PHC, Tensor]:
         check_input("x_seq", x_seq, ("T", "B", "N"), model.features)
         return model, x_seq
     raise TypeError(f"model: got {type(model).__name__}, expected a PHC or a PHCSSM")
+
+
+def timed_run(
+    model: PHC | PHCSSM, x_seq: Tensor, solver: Solver
+) -> tuple[Solution, Tensor | None, float]:
+    """Solution, logits (None without a readout), and the seconds that they took."""
+    _synchronize(x_seq)
+    began = time.perf_counter()
+    output = model(x_seq, solver=solver)
+    _synchronize(x_seq)
+    seconds = time.perf_counter() - began
+    if isinstance(model, PHC):
+        return output, None, seconds
+    return output.solution, output.logits, seconds
+
+
+def _synchronize(x_seq: Tensor) -> None:
+    """Wait for a GPU, which works on by itself."""
+    if x_seq.is_cuda:
+        torch.cuda.synchronize(x_seq.device)

@@ -1,6 +1,6 @@
 """Where sweeping settles and where it does not, over recurrent gain and synaptic delay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ def phase_diagram(
     delays: Sequence[int] = (1, 2, 4, 8),
     solver: Solver | None = None,
     limit: int = 64,
+    progress: Callable[[str], None] | None = None,
 ) -> PhaseDiagram:
     """Scale the recurrent weights of a network, set its delay, and see how sweeps fare.
 
@@ -60,6 +61,7 @@ def phase_diagram(
         delays: Synaptic delays; each replaces all delays that the network has.
         solver: Whose difference from `Sequential` is measured; ``Jacobi(4)`` if None.
         limit: Most sweeps over the whole sequence. Default 64.
+        progress: Told of each delay before it is measured.
 
     Raises:
         TypeError: A model of another kind, or a solver that is none.
@@ -88,6 +90,8 @@ def phase_diagram(
     shape = (len(delays), len(gains))
     found = {name: torch.zeros(shape, dtype=torch.float64) for name in _MEASURES}
     for row, delay in enumerate(delays):
+        if progress is not None:
+            progress(f"varying the recurrent gain at delay {delay} ({row + 1} of {len(delays)})")
         for column, gain in enumerate(gains):
             varied = _varied(network, gain, delay)
             for name, value in _measure(varied, currents, measured, limit).items():

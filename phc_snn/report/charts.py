@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phc_snn.convert import Divergence, PhaseDiagram, SweepCurve
 from phc_snn.extras import require
-from phc_snn.plots import most_different_sample, voltage_error
+from phc_snn.plots import most_different_sample, spike_places, voltage_error
 
 _ONLY_SOLVER, _ONLY_REFERENCE, _BOTH = "#d1495b", "#2e86ab", "#808080"
 _LINES = "rgba(128, 128, 128, 0.25)"  # seen on light and on dark ground
@@ -152,32 +152,31 @@ def _raster(divergence: Divergence, sample: int | None) -> Chart:
     name = divergence.most_different()
     one, reference = divergence.all[name], divergence.reference
     chosen = most_different_sample(one, reference) if sample is None else sample
-    a = one.solution.spikes[:, chosen].bool().cpu()
-    b = reference.solution.spikes[:, chosen].bool().cpu()
+    length, _, neurons = one.solution.spikes.shape
+    both, only_one, only_reference = spike_places(one, reference, chosen)
     figure = _figure("time step", "neuron")
     shown = total = 0
-    for fired, colour, label in (
-        (a & b, _BOTH, "in both"),
-        (a & ~b, _ONLY_SOLVER, f"only {name}"),
-        (b & ~a, _ONLY_REFERENCE, "only reference"),
+    for places, colour, label in (
+        (both, _BOTH, "in both"),
+        (only_one, _ONLY_SOLVER, f"only {name}"),
+        (only_reference, _ONLY_REFERENCE, "only reference"),
     ):
-        places = fired.nonzero()
         kept = _thinned(places)
         shown, total = shown + len(kept), total + len(places)
-        both = colour == _BOTH
+        agree = colour == _BOTH
         figure.add_scatter(
             x=kept[:, 0].tolist(),
             y=kept[:, 1].tolist(),
             mode="markers",
             name=f"{_plain(label)}: {len(places):,}",
-            marker={"color": colour, "size": 5 if both else 8,
-                    "symbol": "line-ns-open" if both else "circle"},
+            marker={"color": colour, "size": 5 if agree else 8,
+                    "symbol": "line-ns-open" if agree else "circle"},
             hovertemplate=f"step %{{x}}, neuron %{{y}}<extra>{_plain(label)}</extra>",
         )  # fmt: skip
-    figure.update_xaxes(range=[-1, len(a)])
-    figure.update_yaxes(range=[-1, a.shape[1]], tickformat="d")
+    figure.update_xaxes(range=[-1, length])
+    figure.update_yaxes(range=[-1, neurons], tickformat="d")
     figure.update_layout(showlegend=True)
-    if not bool((a ^ b).any()):
+    if not len(only_one) and not len(only_reference):
         said = " of the reference" if one is reference else f", and {name} differs in none"
         caption = f"Each mark is a spike{said}."
     else:

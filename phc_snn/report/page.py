@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phc_snn.checks import check_sample
 from phc_snn.convert import Divergence
 from phc_snn.extras import require
 from phc_snn.files import write_text
@@ -140,9 +141,7 @@ def write_report(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_report(Path(folder) / "report.html", found, title="A test", summary={})
     """
-    batch = divergence.reference.solution.spikes.shape[1]
-    if sample is not None and not 0 <= sample < batch:
-        raise ValueError(f"sample: got {sample}, expected 0 to {batch - 1}")
+    check_sample(sample, divergence.reference.solution.spikes.shape[1])
     sections = _sections(divergence, summary, accuracy or {}, bridges)
     blocks = "".join(_chart_section(chart) for chart in charts(divergence, sample))
     write_text(Path(path), _page(title, sections, blocks))

@@ -4,6 +4,6 @@
 readable loop that every other one is compared with.
 """
 
-from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend
+from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend, keeps_order
 
-__all__ = ["BACKENDS", "affine_scan", "check_backend"]
+__all__ = ["BACKENDS", "affine_scan", "check_backend", "keeps_order"]

@@ -58,6 +58,11 @@ def _choose(request: str, b: Tensor) -> str:
     return "reference" if request == "sequential" else "associative"
 
 
+def keeps_order(request: str, b: Tensor) -> bool:
+    """Whether this backend has the bits of a step-by-step loop on tensors like ``b``."""
+    return _choose(request, b) in ("reference", "numba") and b.dtype not in _HALF
+
+
 class _AffineScan(torch.autograd.Function):
     """``h[t] = a[t] h[t-1] + b[t]``; transposed, ``l[t] = conj(a[t+1]) l[t+1] + g[t]``."""
 

@@ -217,10 +217,10 @@ def _step_back(
 
     state = map_state(lambda s: s.detach()[index], context.state)
     stretches = [slice(t, min(t + size, length)) for t in range(0, length, size)]
-    states = []
-    for steps in stretches:
-        states.append(state)
+    states = [state]
+    for steps in stretches[:-1]:
         *_, state = circuit.run(driven[steps, index], state, given.detach()[steps, index])
+        states.append(state)
     spikes, voltage, *leaves = cotangents
     carried: list[Tensor | None] = [None if g is None else g[index] for g in leaves]
     solution = torch.empty_like(given[:, index])

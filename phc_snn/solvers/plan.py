@@ -98,13 +98,13 @@ class Plan:
 
     def _open(self) -> None:
         """Open the next window or stretch at ``start``."""
+        if self.most_passes is not None:
+            self.end = self.length
+            return
         rest = self.length - self.start
         # No sliver at the end: a window takes the rest along if that is half as wide as it is.
         width = rest if rest < 1.5 * self.width else self.width
         self._sweeps = 0
-        if self.most_passes is not None:
-            self.end = self.length
-            return
         self.stepping = self.width < _NARROWEST * self.block or not self._affords(width)
         if self.stepping:
             width = rest // 4 if rest // 32 >= _NARROWEST * self.block else rest

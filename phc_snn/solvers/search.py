@@ -107,7 +107,7 @@ class Search:
         state = map_state(lambda s: s[index], self.state)
         *values, state = self._circuit.run(self._driven[place], state)
         self._write(place, inside, *values)
-        self.state = map_state(lambda s, new: s.index_copy(0, index, new), self.state, state)
+        self._put_back(state, index)
         for i in samples:
             self.plans[i].stepped(shortest)
 
@@ -118,10 +118,7 @@ class Search:
         before = map_state(lambda s: s[i : i + 1], self.state)
         _, _, neuron = self._circuit.fire(self.current[rest], before, time)
         _, synapses = self._circuit.transmit(self.spikes[rest], before, time)
-        index = torch.tensor([i], device=self.spikes.device)
-        self.state = map_state(
-            lambda s, new: s.index_copy(0, index, new), self.state, PHCState(neuron, synapses)
-        )
+        self._put_back(PHCState(neuron, synapses), torch.tensor([i], device=self.spikes.device))
 
     def _windows(
         self, samples: Sequence[int], steps: int | None = None
@@ -145,21 +142,25 @@ class Search:
         for kept, value in zip((self.spikes, self.voltage, self.current), values, strict=True):
             kept[time, index] = value[inside]
 
+    def _put_back(self, state: PHCState, index: Tensor) -> None:
+        """Take over the states of the samples ``index``."""
+        self.state = map_state(lambda s, new: s.index_copy(0, index, new), self.state, state)
+
     def _hand_on(
         self, trajectory: PHCState, before: PHCState, index: Tensor, steps: Tensor
     ) -> None:
         """Take over the states after ``steps`` (n,) of a trajectory that began ``before``."""
         row = torch.arange(len(index), device=index.device)
 
-        def after(state: Tensor, given: Tensor, states: Tensor) -> Tensor:
+        def after(given: Tensor, states: Tensor) -> Tensor:
             if states is given:
-                return state  # a constant of the model
-            if states.dim() != state.dim() + 1:
+                return given  # a constant of the model
+            if states.dim() != given.dim() + 1:
                 raise TypeError(
                     f"state: a process returned a tensor of shape {tuple(states.shape)} as its "
                     "state; its tensors must be those that time.recur and time.shift return, or "
                     "the ones that were given"
                 )
-            return state.index_copy(0, index, states[steps - 1, row])
+            return states[steps - 1, row]
 
-        self.state = map_state(after, self.state, before, trajectory)
+        self._put_back(map_state(after, before, trajectory), index)

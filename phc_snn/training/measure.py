@@ -1,18 +1,17 @@
 """The job of ``phc-snn divergence``: how far apart a trained network's modes are, as a report."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from phc_snn import plots
-from phc_snn.checks import check_positive
+from phc_snn.checks import check_positive, check_sample
 from phc_snn.convert import (
     BridgeComparison,
     Divergence,
-    PhaseDiagram,
     compare_bridges,
     measure_divergence,
     phase_diagram,
@@ -119,8 +118,7 @@ def measure(
     model = load_model(config.checkpoint, device).eval()
     progress("reading the data")
     dataset = _dataset(config, saved, model)
-    if config.sample is not None and not 0 <= config.sample < len(dataset.test_y):
-        raise ValueError(f"sample: got {config.sample}, expected 0 to {len(dataset.test_y) - 1}")
+    check_sample(config.sample, len(dataset.test_y))
     folder = config.out or run_folder(config.checkpoint) / "divergence"
     with results_in(folder):
         return _measure(config, folder, model, dataset, progress)
@@ -136,8 +134,9 @@ def _measure(
     torch.set_num_threads(config.threads)
     device = model.network.connectome.mask.device
     x = dataset.test_x.to(device).transpose(0, 1)
-    phase = _phase(model, x, progress) if config.phase else None
-    bridges = None
+    phase = bridges = None
+    if config.phase:
+        phase = phase_diagram(model, x, delays=_DELAYS, progress=progress)
     progress("comparing the solvers")
     parallel = _parallel(config, model)
     more = f"{config.sweeps} sweeps"
@@ -186,22 +185,6 @@ def _parallel(config: MeasureConfig, model: PHCSSM) -> Solver:
 
 
 _DELAYS = (1, 2, 4, 8)
-
-
-def _phase(model: PHCSSM, x: torch.Tensor, progress: Callable[[str], None]) -> PhaseDiagram:
-    """The phase diagram, row by row: it takes the longest of all."""
-    rows = []
-    for i, delay in enumerate(_DELAYS, start=1):
-        progress(f"varying the recurrent gain at delay {delay} ({i} of {len(_DELAYS)})")
-        rows.append(phase_diagram(model, x, delays=(delay,)))
-    return replace(
-        rows[0],
-        delays=_DELAYS,
-        sweeps=torch.cat([row.sweeps for row in rows]),
-        difference=torch.cat([row.difference for row in rows]),
-        work=torch.cat([row.work for row in rows]),
-        rate=torch.cat([row.rate for row in rows]),
-    )
 
 
 def _summary(
