@@ -6,7 +6,7 @@ import phc_snn as phc
 
 
 def balanced(gain: float, *, neurons: int = 32, delay: int = 1, plasticity: bool = True) -> phc.PHC:
-    """Weights of each sign add up to about ``gain`` onto every neuron: large gains settle slowly."""
+    """Weights of each sign add up to about ``gain`` onto a neuron: large gains settle slowly."""
     generator = torch.Generator().manual_seed(0)
     connectome = phc.HierarchicalConnectome(
         phc.Topology.bidirectional(neurons),

@@ -2,9 +2,10 @@
 
 A sweep over a window of W steps proves its first steps and leaves a better guess of the others.
 Where the network forgets soon, a handful of sweeps proves any window; where differences live on,
-each sweep proves a few steps more and a wide window is work thrown away. No one knows which before trying, so a `Plan` opens a window, watches how many steps each sweep still
-changes, projects the sweeps to come, and gives up windows that would not pay. What is given up
-costs the sweeps so far; a ledger keeps their sum in bounds, whatever the network does:
+each sweep proves a few steps more and a wide window is work thrown away. No one knows which before
+trying, so a `Plan` opens a window, watches how many steps each sweep still changes, projects the
+sweeps to come, and gives up windows that would not pay. What is given up costs the sweeps so far; a
+ledger keeps their sum in bounds, whatever the network does:
 
 - until a window has been proved by sweeping, a sample takes at most 3 times the updates of stepping
   through it;
