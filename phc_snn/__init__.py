@@ -17,18 +17,21 @@ from phc_snn.convert import (
     phase_diagram,
     van_rossum_distance,
 )
+from phc_snn.hidden import detach, reset
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
-from phc_snn.neurons import ALIF, LIF, ALIFState, LIFState, Neuron
-from phc_snn.neurons.base import detach, reset
+from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFState, Neuron
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 from phc_snn.surrogate import FastSigmoid
 from phc_snn.synapses import (
+    Connectome,
     Delay,
     DelayState,
+    DenseConnectome,
     HierarchicalConnectome,
+    OneToOneConnectome,
     Topology,
     TsodyksMarkram,
     TsodyksMarkramState,
@@ -46,8 +49,12 @@ __all__ = [
     "Attribution",
     "BridgeComparison",
     "Comparison",
+    "Connectome",
+    "CubaLIF",
+    "CubaLIFState",
     "Delay",
     "DelayState",
+    "DenseConnectome",
     "Divergence",
     "Exact",
     "FastSigmoid",
@@ -55,6 +62,7 @@ __all__ = [
     "Jacobi",
     "LIFState",
     "Neuron",
+    "OneToOneConnectome",
     "PHCSSMOutput",
     "PHCSSMState",
     "PHCState",

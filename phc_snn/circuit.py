@@ -11,8 +11,8 @@ from torch import Tensor
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence
 from phc_snn.state import map_state, tensors
-from phc_snn.synapses.connectome import HierarchicalConnectome
 from phc_snn.synapses.delay import Delay
+from phc_snn.synapses.transmission import Connectome
 
 _SHORTEST_SCAN = 3
 """Steps from which on a scan is faster than as many single steps (measured)."""
@@ -113,7 +113,7 @@ class Circuit:
         self,
         neuron: Neuron,
         synapses: Sequence[Process],
-        connectome: HierarchicalConnectome,
+        connectome: Connectome,
         drive: float,
         dtype: torch.dtype,
     ) -> None:
@@ -124,7 +124,7 @@ class Circuit:
         self.delay = total_delay(synapses)
         self._neuron = neuron.coefficients(dtype)
         self._synapses = [part.coefficients(dtype) for part in self.processes]
-        self._weight = connectome.weight.to(dtype)
+        self._connectome = connectome.coefficients(dtype)
         shortest = [p.shortest if isinstance(p, Delay) else 0 for p in self.processes]
         self.block = max(shortest, default=0)
         self._cut = shortest.index(self.block) if shortest else 0
@@ -139,7 +139,7 @@ class Circuit:
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """Synaptic current of ``spikes``, and the synapses' new states."""
         signal, states = self._pass(spikes, state.synapses, 0, len(self.processes), time)
-        return self.connectome(signal, self._weight), states
+        return self.connectome.transmit(signal, self._connectome), states
 
     def receive(
         self, state: PHCState, steps: int, time: TimeAxis
@@ -157,7 +157,7 @@ class Circuit:
             len(self.processes),
             time,
         )
-        return self.connectome(signal, self._weight), behind
+        return self.connectome.transmit(signal, self._connectome), behind
 
     def send(
         self, spikes: Tensor, state: PHCState, behind: tuple[Any, ...], time: TimeAxis
@@ -230,12 +230,12 @@ class Circuit:
         detached = copy(self)
         detached._neuron = map_state(Tensor.detach, self._neuron)
         detached._synapses = [map_state(Tensor.detach, c) for c in self._synapses]
-        detached._weight = self._weight.detach()
+        detached._connectome = map_state(Tensor.detach, self._connectome)
         return detached
 
     def requires_grad(self, driven: Tensor, state: PHCState) -> bool:
         """Whether a result depends on anything that wants a gradient."""
-        coefficients = tensors((self._neuron, *self._synapses, self._weight))
+        coefficients = tensors((self._neuron, *self._synapses, self._connectome))
         return any(t.requires_grad for t in (driven, *tensors(state), *coefficients))
 
     def _pass(

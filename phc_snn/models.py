@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -164,8 +164,12 @@ class PHCSSM(nn.Module):
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
     @property
+    def connectome(self) -> HierarchicalConnectome:
+        return cast(HierarchicalConnectome, self.network.connectome)
+
+    @property
     def topology(self) -> Topology:
-        return self.network.connectome.topology
+        return self.connectome.topology
 
     def initial_state(
         self,
@@ -284,7 +288,7 @@ class PHCSSM(nn.Module):
         the connectome include those that the topology masks.
         """
         trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        connectome = self.network.connectome
+        connectome = self.connectome
         masked = connectome.raw_weight.numel() - connectome.effective_weights
         return ParameterCount(trainable, trainable - masked)
 
@@ -304,7 +308,7 @@ class PHCSSM(nn.Module):
             "refractory_lag": network.neuron.refractory_lag,
             "drive_transform": network.neuron.drive_transform,
             "release": plasticity[0].release if plasticity else "post",
-            "dale": network.connectome.dale,
+            "dale": self.connectome.dale,
             "solver": solver_to_dict(network.solver),
             "label_smoothing": self.label_smoothing,
             "rate_target": self.rate_target,

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from phc_snn.numerics import sigmoid
 
 _NEVER = -1000.0
-"""Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite."""
+"""Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite.
+
+Its negative is exactly 1 after sigmoid.
+"""
 
 Value = float | Sequence[float] | Tensor
 
@@ -30,14 +33,23 @@ class Constrained:
         exponential: Without an upper bound, use ``lower + exp(raw)`` instead: for time constants,
             which spread over orders of magnitude, an optimiser's step is then a relative change.
 
+        closed: ``upper`` itself can be assigned.
+
     The value ``lower`` itself can be assigned: it stays there and gets no gradient. ``upper``
-    cannot, but an optimiser that drives the parameter far enough reaches it, to rounding.
+    cannot unless ``closed``, but an optimiser that drives the parameter far enough reaches it, to
+    rounding.
     """
 
     def __init__(
-        self, lower: float = 0.0, upper: float | None = None, *, exponential: bool = False
+        self,
+        lower: float = 0.0,
+        upper: float | None = None,
+        *,
+        exponential: bool = False,
+        closed: bool = False,
     ) -> None:
-        self.lower, self.upper, self.exponential = lower, upper, exponential
+        self.lower, self.upper = lower, upper
+        self.exponential, self.closed = exponential, closed
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -69,12 +81,15 @@ class Constrained:
     def _inverse(self, value: Tensor) -> Tensor:
         """Unconstrained float64 values of ``value``; raises ValueError outside the range."""
         upper = torch.inf if self.upper is None else self.upper
-        if not bool(((value >= self.lower) & (value < upper)).all()):
+        below = (value <= upper) if self.closed else (value < upper)
+        if not bool(((value >= self.lower) & below).all()):
+            sign = "<=" if self.closed else "<"
             raise ValueError(
                 f"{self.name}: got values from {value.min():g} to {value.max():g}, expected "
-                f"{self.lower:g} <= {self.name} < {upper:g}"
+                f"{self.lower:g} <= {self.name} {sign} {upper:g}"
             )
-        return self._raw(value - self.lower).clamp(min=_NEVER)
+        highest = None if self.upper is None else -_NEVER
+        return self._raw(value - self.lower).clamp(_NEVER, highest)
 
     def _raw(self, above: Tensor) -> Tensor:
         if self.upper is not None:

@@ -13,7 +13,7 @@ from phc_snn.neurons.base import Neuron
 from phc_snn.process import Process
 from phc_snn.solvers import Jacobi, Sequential, Solver
 from phc_snn.state import batch_size
-from phc_snn.synapses.connectome import HierarchicalConnectome
+from phc_snn.synapses.transmission import Connectome
 
 
 class PHC(nn.Module):
@@ -52,7 +52,7 @@ class PHC(nn.Module):
         self,
         neuron: Neuron,
         synapses: Process | Sequence[Process] | None,
-        connectome: HierarchicalConnectome,
+        connectome: Connectome,
         *,
         drive: float = 1.0,
         solver: Solver | None = None,
@@ -65,9 +65,10 @@ class PHC(nn.Module):
         for part in chain:
             if not isinstance(part, Process) or isinstance(part, Neuron):
                 raise TypeError(f"synapses: got {type(part).__name__}, expected synaptic processes")
-        if not isinstance(connectome, HierarchicalConnectome):
+        if not isinstance(connectome, Connectome):
             raise TypeError(
-                f"connectome: got {type(connectome).__name__}, expected a HierarchicalConnectome"
+                f"connectome: got {type(connectome).__name__}, expected a connectome, for example "
+                "a HierarchicalConnectome"
             )
         if len({part.features for part in parts}) != 1:
             sizes = ", ".join(f"{type(part).__name__} {part.features}" for part in parts)

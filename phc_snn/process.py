@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from phc_snn.checks import check_features, check_finite, check_input, check_state
 from phc_snn.scan import affine_scan
 from phc_snn.scan.reference import affine_step
+from phc_snn.scan.reset import Fire, Reset, reset_scan, reset_step
 from phc_snn.state import batch_size
 
 
@@ -25,6 +26,12 @@ class TimeAxis(Protocol):
 
     def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         """``h = a h + b`` from ``initial``: all values of ``h`` on this axis, and the last one."""
+        ...
+
+    def recur_and_reset(
+        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+    ) -> tuple[Tensor, Tensor]:
+        """`recur` with a spike that acts on ``h``: the voltages, and the last ``h``."""
         ...
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
@@ -46,6 +53,11 @@ class OneStep:
         h = affine_step(a, initial, b)
         return h, h
 
+    def recur_and_reset(
+        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+    ) -> tuple[Tensor, Tensor]:
+        return reset_step(a, b, threshold, initial, fire, reset)
+
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return initial
 
@@ -64,6 +76,12 @@ class WholeSequence:
         h = affine_scan(a, b, initial, backend=self.backend)
         # A copy: a view would keep the whole sequence in memory for as long as the state lives.
         return h, h[-1].clone() if h.shape[0] else initial
+
+    def recur_and_reset(
+        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+    ) -> tuple[Tensor, Tensor]:
+        voltage, h = reset_scan(a, b, threshold, initial, fire, reset, backend=self.backend)
+        return voltage, h[-1].clone() if h.shape[0] else initial
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return torch.cat([initial[None], h])[:-1]
@@ -85,6 +103,11 @@ class Trajectory(WholeSequence):
     def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         h = affine_scan(a, b, initial, backend=self.backend)
         return h, h
+
+    def recur_and_reset(
+        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+    ) -> tuple[Tensor, Tensor]:
+        return reset_scan(a, b, threshold, initial, fire, reset, backend=self.backend)
 
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         longest = queue.shape[1]
@@ -148,8 +171,8 @@ class Process(nn.Module, abc.ABC):
     ) -> tuple[tuple[Any, ...], Any]:
         """The model's equations, once: ``(outputs, state)`` on any time axis. Pure.
 
-        The tensors of the new state are those that ``time.recur`` and ``time.shift`` return, or the
-        given ones unchanged: some time axes return a whole trajectory there.
+        The tensors of the new state are those that the operations of ``time`` return, or the given
+        ones unchanged: some time axes return a whole trajectory there.
         """
 
     def step(self, x_t: Tensor, state: Any = None) -> Any:

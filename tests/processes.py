@@ -12,6 +12,12 @@ MODELS = {
     "ALIF-softplus": lambda: phc.ALIF(N, drive_transform="softplus"),
     "ALIF-lag": lambda: phc.ALIF(N, refractory_lag=1),
     "LIF": lambda: phc.LIF(N),
+    "LIF-subtract": lambda: phc.LIF(N, reset_mechanism="subtract"),
+    "LIF-subtract-now": lambda: phc.LIF(N, reset_mechanism="subtract", reset_delay=False),
+    "LIF-zero": lambda: phc.LIF(N, reset_mechanism="zero"),
+    "LIF-zero-now": lambda: phc.LIF(N, reset_mechanism="zero", reset_delay=False),
+    "CubaLIF": lambda: phc.CubaLIF(N),
+    "CubaLIF-zero": lambda: phc.CubaLIF(N, reset_mechanism="zero", reset_input=True),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),
@@ -37,6 +43,21 @@ def signal(process, steps, batch=3, dtype=torch.float64, seed=0):
     if isinstance(process, phc.Neuron):
         return (torch.randn(shape, generator=generator, dtype=torch.float64) + 0.3).to(dtype)
     return (torch.rand(shape, generator=generator) < 0.3).to(dtype)
+
+
+def backends(process):
+    """Those of `scan` that take this process: a reset allows none that is parallel over time."""
+    affine = getattr(process, "reset_mechanism", "none") == "none"
+    return ("auto", "reference", *(("associative",) if affine else ()))
+
+
+def raised(call):
+    """The exception that a call ends in, or None."""
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
 
 
 def outputs_of(result):

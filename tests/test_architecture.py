@@ -14,7 +14,7 @@ ROOT = Path(phc_snn.__file__).parent
 # Lower ranks know nothing of higher ones. A new module at the top level has to be given its place.
 RANKS = [
     {"checks", "numerics", "state", "surrogate", "scan", "extras", "files"},
-    {"parameters", "process"},
+    {"hidden", "parameters", "process"},
     {"neurons", "synapses"},
     {"circuit"},
     {"solvers"},

@@ -104,9 +104,9 @@ _MEASURES = ("sweeps", "difference", "work", "rate")
 
 def _varied(network: PHC, gain: float, delay: int) -> PHC:
     varied = deepcopy(network)
-    varied.connectome.raw_weight.mul_(gain)
+    varied.connectome.scale(gain)
     others = [part for part in varied.synapses if not isinstance(part, Delay)]
-    first: list[nn.Module] = [Delay(network.features, delay).to(varied.connectome.mask.device)]
+    first: list[nn.Module] = [Delay(network.features, delay).to(network.neuron.threshold.device)]
     varied.synapses = nn.ModuleList(first + others)
     return varied
 

@@ -1,11 +1,11 @@
 """Adaptive leaky integrate-and-fire: the Neuron Layer of PHC (Chiang 2026, Eqs. 2-6)."""
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Unpack, get_args
 
 import torch
 from torch import Tensor
 
-from phc_snn.neurons.base import Neuron
+from phc_snn.neurons.base import Neuron, NeuronOptions
 from phc_snn.numerics import sigmoid, softplus
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
@@ -58,7 +58,7 @@ class ALIF(Neuron):
             needs; the adaptation's drive is then scaled by ``1 - a_ad``, so that th is an average
             of the sigmoid and stays below 1 for any time constant. ``"softplus"`` is the published
             form, made for a scan in the log domain, and it turns inhibition into weak excitation.
-        neuron_options: As `Neuron`: ``threshold`` (``v_th``, default 1), ``spike_grad``, ...
+        options: As `Neuron`: ``threshold`` (``v_th``, default 1), ``spike_grad``, ...
 
     All vectors are one value or one for each neuron, are learnable, and stay in range by their
     parametrisation (`phc_snn.parameters`).
@@ -88,9 +88,9 @@ class ALIF(Neuron):
         suppression_strength: Value = 0.2,
         refractory_lag: Literal[0, 1] = 0,
         drive_transform: DriveTransform = "identity",
-        **neuron_options: Any,
+        **options: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(features, **neuron_options)
+        super().__init__(features, **options)
         if refractory_lag not in (0, 1):
             raise ValueError(f"refractory_lag: got {refractory_lag!r}, expected 0 or 1")
         if drive_transform not in get_args(DriveTransform):
@@ -149,5 +149,5 @@ class ALIF(Neuron):
         if self.refractory_lag == 1:
             suppression = time.previous(suppression, state.suppression)
         voltage = adapted - suppression
-        spikes = self.spike(voltage - c.threshold)
+        spikes = self.emit(voltage - c.threshold)
         return (spikes, voltage), ALIFState(last_adaptation, last_suppression, last_membrane)

@@ -1,20 +1,40 @@
 """`Neuron`: a `Process` that fires, and a ``snntorch.SpikingNeuron``."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from snntorch import SpikingNeuron
 from torch import Tensor
 
 from phc_snn.checks import check_features
+from phc_snn.hidden import Hidden, teach_snntorch
 from phc_snn.parameters import Value, per_neuron
-from phc_snn.process import Process
-from phc_snn.state import map_state
+from phc_snn.process import Process, TimeAxis
+from phc_snn.scan.reset import Reset, ResetMechanism
 from phc_snn.surrogate import FastSigmoid, heaviside
 
+teach_snntorch()
 
-class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
+
+class NeuronOptions(TypedDict, total=False):
+    """Keyword arguments that every neuron takes; see `Neuron`. Names and order are snnTorch's."""
+
+    threshold: Value
+    spike_grad: Callable[[Tensor], Tensor] | None
+    surrogate_disable: bool
+    init_hidden: bool
+    inhibition: bool
+    learn_threshold: bool
+    reset_mechanism: ResetMechanism
+    state_quant: Literal[False]
+    output: bool
+    reset_delay: bool
+    reset_input: bool
+
+
+class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
     """Base of all neuron models: ``step`` and ``scan`` return ``(spikes, voltage, state)``.
 
     The outputs of `dynamics` are the spikes (0 or 1) and the voltage that is compared with the
@@ -30,12 +50,24 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
             ``snntorch.surrogate``. Default `phc_snn.FastSigmoid`.
         surrogate_disable: Use the bare step function, without any gradient.
         init_hidden: The layer keeps its own state and returns spikes only.
+        inhibition: In each step only the neuron with the highest voltage above its threshold may
+            fire. (It acts on the spikes that leave the layer, across all N; snnTorch warns that it
+            is an unstable feature.)
         learn_threshold: Make the threshold a parameter.
+        reset_mechanism: ``"none"`` (default), or ``"subtract"`` or ``"zero"`` where the model has a
+            reset (`LIF`, `CubaLIF`). snnTorch's default is ``"subtract"``.
+        state_quant: False; a quantised state is no affine recurrence.
         output: With ``init_hidden``, return the states as well.
+        reset_delay: The reset acts in the step after the spike and lets no gradient through
+            (default, as snnTorch); False: in the step of the spike, with the surrogate's gradient.
+        reset_input: ``reset_mechanism="zero"`` takes the input of the step after the spike too, as
+            snnTorch's ``RLeaky``, ``Synaptic`` and ``RSynaptic`` do; its ``Leaky`` does not.
     """
 
+    RESETS: ClassVar[tuple[str, ...]] = ("none",)
     spike_grad: Callable[[Tensor], Tensor]
     threshold: Tensor
+    init_hidden: bool
 
     def __init__(
         self,
@@ -45,29 +77,89 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
+        inhibition: bool = False,
         learn_threshold: bool = False,
+        reset_mechanism: ResetMechanism = "none",
+        state_quant: Literal[False] = False,
         output: bool = False,
+        reset_delay: bool = True,
+        reset_input: bool = False,
     ) -> None:
         check_features(features)
+        if state_quant is not False:
+            raise ValueError(
+                f"state_quant: got {state_quant!r}, expected False: a quantised state is no affine "
+                "recurrence, so step and scan could not agree; quantise what the layer returns"
+            )
+        rule = self._rule(reset_mechanism, reset_delay, reset_input)
         super().__init__(
             features,
             threshold=per_neuron("threshold", threshold, features).to(torch.get_default_dtype()),
             spike_grad=FastSigmoid() if spike_grad is None else spike_grad,
             surrogate_disable=surrogate_disable,
             init_hidden=init_hidden,
+            inhibition=inhibition,
             learn_threshold=learn_threshold,
-            reset_mechanism="none",
+            reset_mechanism=reset_mechanism,
             output=output,
         )
+        self.reset_rule = rule
         if surrogate_disable:
             self.spike_grad = heaviside  # snnTorch's own returns float32 for any input
         # snnTorch keeps every neuron ever made in one list, so none is ever freed.
         SpikingNeuron.instances.remove(self)
-        self._hidden: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show `NeuronOptions` in the signature of each model, for ``help`` and editors."""
+        super().__init_subclass__(**kwargs)
+        own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            shared = inspect.signature(Neuron.__init__).parameters.values()
+            own = own[:-1] + [p for p in shared if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        cls.__signature__ = inspect.Signature(own)
+
+    @classmethod
+    def _rule(cls, mechanism: ResetMechanism, delayed: bool, with_input: bool) -> Reset:
+        if mechanism not in cls.RESETS:
+            hint = ""
+            if mechanism in ("subtract", "zero"):
+                hint = f"; {cls.__name__} has no reset, LIF and CubaLIF do"
+            raise ValueError(
+                f"reset_mechanism: got {mechanism!r}, expected one of {cls.RESETS}{hint}"
+            )
+        return Reset(mechanism, delayed, with_input)
+
+    @property
+    def reset_mechanism(self) -> str:
+        """What a spike does to the membrane."""
+        return self.reset_rule.mechanism
+
+    @reset_mechanism.setter
+    def reset_mechanism(self, mechanism: ResetMechanism) -> None:
+        rule = self.reset_rule
+        self.reset_rule = self._rule(mechanism, rule.delayed, rule.with_input)
+        value = SpikingNeuron.reset_dict[mechanism]
+        self.reset_mechanism_val = torch.as_tensor(value, device=self.threshold.device)
 
     def spike(self, x: Tensor) -> Tensor:
         """1 where ``x > 0``, else 0, with the surrogate's gradient, in the dtype of ``x``."""
         return self.spike_grad(x).to(x.dtype)
+
+    def emit(self, excess: Tensor) -> Tensor:
+        """The spikes that leave the layer, of the voltages minus the thresholds (..., N)."""
+        spikes = self.spike(excess)
+        if not self.inhibition:
+            return spikes
+        winner = excess.argmax(-1, keepdim=True)
+        return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
+
+    def integrate(
+        self, decay: Tensor, b: Tensor, threshold: Tensor, membrane: Tensor, time: TimeAxis
+    ) -> tuple[Tensor, Tensor]:
+        """Voltage of a leaky membrane under input ``b``, and the last membrane; with the reset."""
+        if self.reset_rule.mechanism == "none":
+            return time.recur(decay, b, membrane)
+        return time.recur_and_reset(decay, b, threshold, membrane, self.emit, self.reset_rule)
 
     def forward(self, input_: Tensor, *states: Tensor | None) -> Any:
         """One step in snnTorch's calling convention.
@@ -83,16 +175,7 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
             TypeError: States passed although the layer keeps its own (``init_hidden=True``).
         """
         given = any(state is not None for state in states)
-        if self.init_hidden and given:
-            raise TypeError(
-                f"{type(self).__name__} keeps its own state (init_hidden=True); pass no states"
-            )
-        state = self._hidden
-        if state is not None and input_.dim() == 2 and len(state[0]) != len(input_):
-            raise ValueError(
-                f"input_: batch size {len(input_)} does not match the hidden state's "
-                f"{len(state[0])}; call phc_snn.reset(network) between sequences"
-            )
+        state = self.carried(given, self.init_hidden, input_)
         if given:
             kind = type(self.initial_state(0))
             if len(states) != len(kind._fields):
@@ -108,47 +191,32 @@ class Neuron(Process, SpikingNeuron):  # type: ignore[misc]  # snnTorch has no t
         self._hidden = state
         return (spikes, *state) if self.output else spikes
 
-    def __getstate__(self) -> dict[str, Any]:
-        """For copy and pickle: a hidden state takes no graph along."""
-        content = dict(self.__dict__)
-        if self._hidden is not None:
-            content["_hidden"] = map_state(torch.Tensor.detach, self._hidden)
-        return content
-
-    def extra_repr(self) -> str:
-        return f"{self.features}"
+    @property
+    def outputs(self) -> int:
+        """How many tensors a call returns: spikes, and the states unless they are hidden."""
+        states = len(self.initial_state(0)) if self.output or not self.init_hidden else 0
+        return 1 + states
 
     def reset_mem(self) -> Any:
         """Forget the hidden state, and return states at rest to start a loop with.
 
         The returned states have batch size 0, which the next call takes as "at rest" for any batch.
         """
-        self._hidden = None
+        super().reset_mem()
         states = self.initial_state(0, device=self.threshold.device, dtype=self.threshold.dtype)
         return states[0] if len(states) == 1 else tuple(states)
 
-    def detach_hidden(self) -> None:
-        """Cut the hidden state from the graph that computed it."""
-        if self._hidden is not None:
-            self._hidden = map_state(torch.Tensor.detach, self._hidden)
+    def extra_repr(self) -> str:
+        rule = self.reset_rule
+        return f"{self.features}" + ("" if rule.mechanism == "none" else f", reset={rule}")
 
-
-def reset(module: torch.nn.Module) -> None:
-    """Forget the hidden state of every neuron inside ``module``, and only there.
-
-    Neurons of this library and of snnTorch alike. ``snntorch.utils.reset`` knows its own classes
-    only, and clears those of every network in the process.
-    """
-    for part in module.modules():
-        if isinstance(part, SpikingNeuron) and hasattr(part, "reset_mem"):
-            part.reset_mem()
-
-
-def detach(module: torch.nn.Module) -> None:
-    """Cut the hidden state of every neuron inside ``module`` from the graph that computed it."""
-    for part in module.modules():
-        if isinstance(part, Neuron):
-            part.detach_hidden()
-        elif isinstance(part, SpikingNeuron):  # snnTorch keeps its states as buffers
-            for name, value in list(part.named_buffers(recurse=False)):
-                setattr(part, name, value.detach())
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}reset_mechanism_val")
+        if saved is not None and int(saved) != int(self.reset_mechanism_val):
+            names = list(SpikingNeuron.reset_dict)
+            args[-1].append(
+                f"{prefix}reset_mechanism_val: the saved neuron has reset_mechanism="
+                f"{names[int(saved)]!r}, this one {self.reset_mechanism!r}; build it alike"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, *args)

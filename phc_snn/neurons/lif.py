@@ -1,11 +1,11 @@
-"""Leaky integrate-and-fire without reset: snnTorch's ``Leaky`` with ``reset_mechanism="none"``."""
+"""Leaky integrate-and-fire: snnTorch's ``Leaky``, with and without its reset."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from phc_snn.neurons.base import Neuron
+from phc_snn.neurons.base import Neuron, NeuronOptions
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 
@@ -22,32 +22,43 @@ class LIFCoefficients(NamedTuple):
 
 
 class LIF(Neuron):
-    """Leaky integrate-and-fire neuron without reset.
+    """Leaky integrate-and-fire neuron, by default without reset.
 
-    ``V[t] = membrane_decay V[t-1] + I[t]``, ``s[t] = H(V[t] - threshold)``.
+    ::
 
-    One step computes what ``snntorch.Leaky(beta=membrane_decay, reset_mechanism="none")`` computes,
-    in the same order of operations.
+        V[t] = membrane_decay V[t-1] + I[t],    s[t] = H(V[t] - threshold)
+
+    and with a reset what its spike takes away (`Neuron`, ``reset_mechanism``). One step computes
+    what ``snntorch.Leaky(beta=membrane_decay)`` with the same ``reset_mechanism`` computes, in the
+    same order of operations.
+
+    Without reset a sequence is one scan. With it the spikes feed back, and a sequence is one
+    compiled loop over time, lanes in parallel: exact as well, and its gradient is that of
+    snnTorch's loop (a delayed reset lets none through).
 
     Args:
         features: N, the number of neurons.
-        membrane_decay: Factor per step, in [0, 1); one value or N. Learnable. Default 0.9, a time
-            constant of 9.5 steps.
-        neuron_options: As `Neuron`: ``threshold``, ``spike_grad``, ``init_hidden``, ...
+        membrane_decay: Factor per step, in [0, 1]; one value or N. Learnable below 1. Default 0.9,
+            a time constant of 9.5 steps.
+        options: As `Neuron`: ``threshold``, ``spike_grad``, ``init_hidden``, ``reset_mechanism``...
 
     Example:
         >>> import torch, phc_snn as phc
         >>> spikes, voltage, state = phc.LIF(3).scan(torch.ones(5, 2, 3))
         >>> spikes.shape
         torch.Size([5, 2, 3])
+        >>> resetting = phc.LIF(3, reset_mechanism="subtract")
+        >>> int(resetting.scan(torch.ones(5, 2, 3))[0].sum())
+        24
     """
 
-    membrane_decay = Constrained(0.0, 1.0)
+    membrane_decay = Constrained(0.0, 1.0, closed=True)
+    RESETS = ("none", "subtract", "zero")
 
     def __init__(
-        self, features: int, *, membrane_decay: Value = 0.9, **neuron_options: Any
+        self, features: int, *, membrane_decay: Value = 0.9, **options: Unpack[NeuronOptions]
     ) -> None:
-        super().__init__(features, **neuron_options)
+        super().__init__(features, **options)
         type(self).membrane_decay.create(self, features, membrane_decay)
 
     def initial_state(
@@ -66,5 +77,5 @@ class LIF(Neuron):
     def dynamics(
         self, x: Tensor, state: LIFState, c: LIFCoefficients, time: TimeAxis
     ) -> tuple[tuple[Tensor, Tensor], LIFState]:
-        membrane, last = time.recur(c.membrane_decay, x, state.membrane)
-        return (self.spike(membrane - c.threshold), membrane), LIFState(last)
+        voltage, last = self.integrate(c.membrane_decay, x, c.threshold, state.membrane, time)
+        return (self.emit(voltage - c.threshold), voltage), LIFState(last)

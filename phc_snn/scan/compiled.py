@@ -40,7 +40,43 @@ def _scan_lanes(a: Any, b: Any, h0: Any, out: Any, reverse: bool) -> None:
             out_t[lane] = a_t[lane] * before[lane] + b_t[lane]
 
 
-def _as_lanes(x: Tensor, time: int, shape: torch.Size) -> Any:
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reset_lanes(
+    decay: Any,
+    b: Any,
+    threshold: Any,
+    initial: Any,
+    voltage: Any,
+    membrane: Any,
+    subtract: bool,
+    with_input: bool,
+    delayed: bool,
+) -> None:
+    """`phc_snn.scan.reset.reset_step` over and over, operation by operation in its order."""
+    length, lanes = b.shape
+    one = decay.dtype.type(1.0)
+    zero = decay.dtype.type(0.0)
+    for t in range(length):
+        start = initial if t == 0 else membrane[t - 1]
+        b_t, voltage_t, membrane_t = b[t], voltage[t], membrane[t]
+        for lane in range(lanes):
+            level = threshold[lane]
+            before = one if start[lane] - level > zero else zero
+            if subtract:
+                v = decay[lane] * start[lane] + b_t[lane] - before * level
+            elif with_input:
+                v = decay[lane] * start[lane] + b_t[lane]
+                v = v - before * v
+            else:
+                v = decay[lane] * ((one - before) * start[lane]) + b_t[lane]
+            voltage_t[lane] = v
+            if not delayed:
+                acting = (one if v - level > zero else zero) - before
+                membrane_t[lane] = v - acting * (level if subtract else v)
+
+
+def as_lanes(x: Tensor, time: int, shape: torch.Size) -> Any:
+    """``x`` as a contiguous (time, lanes) array, broadcast to ``shape`` behind the time."""
     return x.expand(time, *shape).reshape(time, -1).contiguous().resolve_conj().numpy()
 
 
@@ -51,9 +87,9 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
         return out
     lanes = b.shape[1:]
     _scan_lanes(
-        _as_lanes(a, a.shape[0], lanes),
-        _as_lanes(b, b.shape[0], lanes),
-        _as_lanes(h0, 1, lanes)[0],
+        as_lanes(a, a.shape[0], lanes),
+        as_lanes(b, b.shape[0], lanes),
+        as_lanes(h0, 1, lanes)[0],
         out.reshape(b.shape[0], -1).numpy(),
         reverse,
     )

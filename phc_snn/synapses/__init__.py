@@ -3,12 +3,16 @@
 from phc_snn.synapses.connectome import HierarchicalConnectome
 from phc_snn.synapses.delay import Delay, DelayState
 from phc_snn.synapses.topology import Topology
+from phc_snn.synapses.transmission import Connectome, DenseConnectome, OneToOneConnectome
 from phc_snn.synapses.tsodyks_markram import TsodyksMarkram, TsodyksMarkramState
 
 __all__ = [
+    "Connectome",
     "Delay",
     "DelayState",
+    "DenseConnectome",
     "HierarchicalConnectome",
+    "OneToOneConnectome",
     "Topology",
     "TsodyksMarkram",
     "TsodyksMarkramState",

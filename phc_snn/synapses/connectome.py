@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from phc_snn import numerics
 from phc_snn.synapses.topology import Topology
+from phc_snn.synapses.transmission import Connectome
 
 Dale = Literal["construction", "projection"]
 
 
-class HierarchicalConnectome(nn.Module):
+class HierarchicalConnectome(Connectome):
     """``I_syn = W_struct out`` with ``W_struct = W_syn * M_topo`` under Dale's law.
 
     Columns are presynaptic: excitatory columns are never negative, inhibitory ones never positive,
@@ -110,19 +111,15 @@ class HierarchicalConnectome(nn.Module):
         """Have `project` run after every step of ``optimizer``; returns the hook's handle."""
         return optimizer.register_step_post_hook(lambda *_: self.project())
 
-    def forward(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Synaptic current (..., N) of the presynaptic signal (..., N).
+    def coefficients(self, dtype: torch.dtype) -> Tensor:
+        return self.weight.to(dtype)
 
-        The bits of the result do not depend on batch, sequence length or threads
-        (`phc_snn.numerics.linear`). ``weight`` is `weight` where the caller has it at hand.
-        """
-        if not signal.is_floating_point() or signal.shape[-1:] != (self.features,):
-            raise ValueError(
-                f"signal: got {signal.dtype} of shape {tuple(signal.shape)}, expected a "
-                f"floating-point tensor (..., {self.features})"
-            )
-        weight = self.weight if weight is None else weight
-        return numerics.linear(signal, weight.to(signal.dtype))
+    def transmit(self, signal: Tensor, coefficients: Tensor) -> Tensor:
+        return numerics.linear(signal, coefficients)
+
+    @torch.no_grad()
+    def scale(self, gain: float) -> None:
+        self.raw_weight.mul_(gain)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         other = []

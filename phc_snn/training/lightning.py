@@ -73,7 +73,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        self.model.network.connectome.project_after(optimizer)
+        self.model.connectome.project_after(optimizer)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
         return {
             "optimizer": optimizer,

@@ -132,7 +132,7 @@ def _measure(
     progress: Callable[[str], None],
 ) -> MeasureResult:
     torch.set_num_threads(config.threads)
-    device = model.network.connectome.mask.device
+    device = model.connectome.mask.device
     x = dataset.test_x.to(device).transpose(0, 1)
     phase = bridges = None
     if config.phase:

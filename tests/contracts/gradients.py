@@ -7,7 +7,7 @@ from torch.func import functional_call
 
 import phc_snn as phc
 from phc_snn.state import map_state, tensors
-from tests.processes import in_steps, outputs_of, signal
+from tests.processes import backends, in_steps, outputs_of, signal
 from tests.tolerances import GRADIENT_TOLERANCE, assert_near
 
 
@@ -78,7 +78,7 @@ def contract_step_gradients_equal_scan_gradients(process):
     x = signal(process, 25).requires_grad_()
     state = _leaf_state(process, 3)
     stepped = _gradients(process, in_steps, x, state)
-    for backend in ("auto", "reference", "associative"):
+    for backend in backends(process):
         scanned = _gradients(process, lambda p, x, s, b=backend: p.scan(x, s, backend=b), x, state)
         for got, wanted in zip(scanned, stepped, strict=True):
             assert_near(got, wanted, GRADIENT_TOLERANCE[torch.float64])

@@ -8,7 +8,7 @@ import re
 import torch
 
 from phc_snn.state import map_state, tensors
-from tests.processes import outputs_of, signal, vary
+from tests.processes import outputs_of, raised, signal, vary
 from tests.tolerances import assert_same_bits
 
 
@@ -25,13 +25,9 @@ def _pickled(process):
 
 
 def _assert_refused(call, message, kind):
-    raised = None
-    try:
-        call()
-    except Exception as error:
-        raised = error
-    assert isinstance(raised, kind), f"{kind.__name__} expected ({message}), got {raised!r}"
-    assert re.search(message, str(raised)), f"{message!r} is not in {str(raised)!r}"
+    error = raised(call)
+    assert isinstance(error, kind), f"{kind.__name__} expected ({message}), got {error!r}"
+    assert re.search(message, str(error)), f"{message!r} is not in {str(error)!r}"
 
 
 def _saved_and_loaded(state):

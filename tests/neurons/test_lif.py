@@ -52,7 +52,7 @@ def test_decay_can_be_learned():
     assert lif.membrane_decay.tolist() == pytest.approx([0.2, 0.6, 0.95], abs=0.02)
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize("decay", [-0.1, 1.0001, 1.5, float("nan")])
 def test_decay_out_of_range(decay):
     with pytest.raises(
         ValueError, match=r"membrane_decay: got values .* expected 0 <= membrane_dec"

@@ -135,7 +135,7 @@ def test_any_leading_shape(shape):
     current = connectome(x)
     assert current.shape == x.shape
     assert_near(current, x @ connectome.weight.T)
-    assert_same_bits(connectome(x, connectome.weight), current)
+    assert_same_bits(connectome.transmit(x, connectome.coefficients(x.dtype)), current)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,0 +1,184 @@
+"""Neurons with a reset against snnTorch's: the same bits, gradients to rounding."""
+
+import itertools
+
+import pytest
+import snntorch
+import torch
+
+import phc_snn as phc
+from phc_snn.scan.reset import Reset, reset_scan
+from tests.tolerances import assert_near, assert_same_bits
+
+MECHANISMS = ("none", "subtract", "zero")
+
+
+def currents(steps=200, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(steps, 3, 4, generator=generator, dtype=torch.float64) + 0.2).to(dtype)
+
+
+def thresholds():
+    return torch.tensor([0.5, 1.0, 1.3, 0.8])
+
+
+def pair(kind, mechanism, delayed, dtype=torch.float64):
+    """One of our neurons and snnTorch's of the same parameters."""
+    shared = {
+        "threshold": thresholds(),
+        "reset_mechanism": mechanism,
+        "reset_delay": delayed,
+        "learn_threshold": True,
+    }
+    if kind == "Leaky":
+        ours = phc.LIF(4, membrane_decay=[0.5, 0.9, 0.95, 0.2], **shared).to(dtype)
+        theirs = snntorch.Leaky(
+            beta=ours.membrane_decay.detach().clone(), learn_beta=True, spike_grad=ours.spike_grad,
+            **shared,
+        )  # fmt: skip
+    else:
+        ours = phc.CubaLIF(
+            4, current_decay=[0.5, 0.3, 0.8, 0.7], membrane_decay=[0.5, 0.9, 0.95, 0.2],
+            reset_input=mechanism == "zero", **shared,
+        ).to(dtype)  # fmt: skip
+        theirs = snntorch.Synaptic(
+            alpha=ours.current_decay.detach().clone(),
+            beta=ours.membrane_decay.detach().clone(),
+            learn_alpha=True, learn_beta=True, spike_grad=ours.spike_grad, **shared,
+        )  # fmt: skip
+    return ours, theirs.to(dtype)
+
+
+def loop(neuron, x):
+    """snnTorch's own loop: spikes and each state, (T, B, N)."""
+    states = neuron.reset_mem()
+    states = states if isinstance(states, tuple) else (states,)
+    rows = []
+    for x_t in x.unbind(0):
+        spk, *states = neuron(x_t, *states)
+        rows.append((spk, *states))
+    return [torch.stack(column) for column in zip(*rows, strict=True)]
+
+
+CASES = list(itertools.product(("Leaky", "Synaptic"), MECHANISMS, (True, False)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("kind", "mechanism", "delayed"), CASES)
+@torch.no_grad()
+def test_spikes_and_states_are_snntorchs_in_every_bit(kind, mechanism, delayed, dtype):
+    ours, theirs = pair(kind, mechanism, delayed, dtype)
+    x = currents(dtype=dtype)
+    wanted_spikes, *wanted_states = loop(theirs, x)
+    assert 0.05 < float(wanted_spikes.mean()) < 0.95
+    for spikes, *states in (loop(ours, x),):
+        assert_same_bits(spikes, wanted_spikes)
+        for got, wanted in zip(states, wanted_states, strict=True):
+            assert_same_bits(got, wanted)
+    spikes, _, state = ours.scan(x)
+    assert_same_bits(spikes, wanted_spikes)
+    for got, wanted in zip(state, wanted_states, strict=True):
+        assert_same_bits(got, wanted[-1])
+
+
+@pytest.mark.parametrize(("kind", "mechanism", "delayed"), CASES)
+def test_gradients_are_those_of_snntorchs_loop(kind, mechanism, delayed):
+    ours, theirs = pair(kind, mechanism, delayed)
+    x = currents(60)
+    weights = torch.randn(60, 3, 4, dtype=torch.float64)
+
+    def gradients(neuron, run):
+        leaf = x.clone().requires_grad_()
+        (weights * run(neuron, leaf)).sum().backward()
+        decays = [
+            getattr(neuron, name)
+            for name in ("current_decay", "membrane_decay", "alpha", "beta")
+            if hasattr(neuron, name)
+        ]
+        return leaf.grad, neuron.threshold.grad, decays
+
+    wanted_x, wanted_threshold, decays = gradients(theirs, lambda n, v: loop(n, v)[0])
+    found_x, found_threshold, _ = gradients(ours, lambda n, v: n.scan(v)[0])
+    assert_near(found_x, wanted_x)
+    assert_near(found_threshold, wanted_threshold)
+    for name, decay in zip(
+        ("raw_current_decay", "raw_membrane_decay")[-len(decays) :], decays, strict=True
+    ):
+        value = decay.detach()
+        assert_near(getattr(ours, name).grad, decay.grad * value * (1.0 - value), 1e-11)
+
+
+@pytest.mark.parametrize("mechanism", ["subtract", "zero"])
+@pytest.mark.parametrize("delayed", [True, False])
+def test_what_the_compiled_loop_cannot_know_is_run_by_the_readable_one(mechanism, delayed):
+    """Neurons that inhibit each other, or a spike that is no step: the result is the loop's."""
+    x = currents(50)
+    reset = Reset(mechanism, delayed)
+    constant = torch.full((4,), 0.9, dtype=torch.float64)
+
+    def first_only(excess):
+        return (excess > 0).to(excess) * torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+    for fire in (first_only, torch.sigmoid):
+        found = reset_scan(constant, x, thresholds().double(), x[0], fire, reset)
+        wanted = reset_scan(
+            constant, x, thresholds().double(), x[0], fire, reset, backend="reference"
+        )
+        for got, expected in zip(found, wanted, strict=True):
+            assert_same_bits(got, expected)
+
+
+def test_second_derivatives_are_refused():
+    neuron = phc.LIF(4, reset_mechanism="subtract").double()
+    x = currents(5).requires_grad_()
+    (grad,) = torch.autograd.grad(neuron.scan(x)[0].sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reset_mechanism": "half"}, "reset_mechanism: got 'half', expected one of"),
+        (
+            {"reset_mechanism": "subtract", "reset_input": True},
+            "reset_input: got True with reset_mechanism='subtract', expected 'zero'",
+        ),
+        ({"state_quant": torch.round}, "state_quant: got .* expected False: a quantised state"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        phc.LIF(4, **options)
+
+
+def test_a_model_without_reset_says_which_have_one():
+    with pytest.raises(ValueError, match=r"reset_mechanism: got 'zero'.*ALIF has no reset, LIF"):
+        phc.ALIF(4, reset_mechanism="zero")
+
+
+@pytest.mark.parametrize("backend", ["associative", "log"])
+def test_backends_that_are_parallel_over_time_are_refused(backend):
+    neuron = phc.LIF(4, reset_mechanism="zero")
+    with pytest.raises(ValueError, match=f"backend '{backend}' is parallel over time, which a res"):
+        neuron.scan(torch.zeros(3, 2, 4), backend=backend)
+
+
+def test_a_named_backend_that_does_not_take_the_input_is_an_error():
+    neuron = phc.LIF(4, reset_mechanism="zero").bfloat16()
+    x = torch.zeros(3, 2, 4, dtype=torch.bfloat16)
+    assert neuron.scan(x)[0].dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"backend 'numba' does not take torch\.bfloat16"):
+        neuron.scan(x, backend="numba")
+
+
+def test_reset_mechanism_can_be_changed_and_is_saved():
+    neuron = phc.LIF(4, reset_mechanism="subtract")
+    neuron.reset_mechanism = "zero"
+    x = currents(30, torch.float32)
+    assert_same_bits(neuron.scan(x)[0], phc.LIF(4, reset_mechanism="zero").scan(x)[0])
+    with pytest.raises(RuntimeError, match="reset_mechanism='zero', this one 'subtract'; build it"):
+        phc.LIF(4, reset_mechanism="subtract").load_state_dict(neuron.state_dict())
+    with pytest.raises(ValueError, match="reset_mechanism: got 'half'"):
+        neuron.reset_mechanism = "half"
+    assert neuron.reset_mechanism == "zero"
