@@ -13,11 +13,13 @@ from phc_snn.convert import (
     SweepCurve,
     compare_bridges,
     finetune_sequential,
+    from_snntorch,
     measure_divergence,
     phase_diagram,
     van_rossum_distance,
 )
 from phc_snn.hidden import detach, reset
+from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
 from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFState, Neuron
 from phc_snn.phc import PHC
@@ -68,9 +70,11 @@ __all__ = [
     "PHCState",
     "PhaseDiagram",
     "Process",
+    "SequenceLayer",
     "Sequential",
     "Solution",
     "Solver",
+    "StepLayer",
     "SweepCurve",
     "Topology",
     "TsodyksMarkram",
@@ -79,6 +83,7 @@ __all__ = [
     "compare_bridges",
     "detach",
     "finetune_sequential",
+    "from_snntorch",
     "measure_divergence",
     "phase_diagram",
     "reset",

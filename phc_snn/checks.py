@@ -69,8 +69,11 @@ def check_input(
 
 
 def check_finite(name: str, x: Tensor) -> None:
-    """Refuse NaN and Inf."""
-    if x.numel() == 0 or bool(torch.isfinite(x.detach()).all()):
+    """Refuse NaN and Inf.
+
+    Not in a graph that is being compiled or exported: what it does may not hang on values.
+    """
+    if torch.compiler.is_compiling() or x.numel() == 0 or bool(torch.isfinite(x.detach()).all()):
         return
     bad = ~torch.isfinite(x.detach())
     first = tuple(int(i) for i in bad.nonzero()[0])

@@ -8,6 +8,7 @@ matrix product (each shape sums in another order). This module has the versions 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,14 +17,62 @@ from torch import Tensor
 
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic function as ``(1 + tanh(x / 2)) / 2``, the same bits wherever the value stands."""
-    return torch.tanh(x * 0.5) * 0.5 + 0.5
+    return special(x * 0.5, "tanh") * 0.5 + 0.5
 
 
 def softplus(x: Tensor) -> Tensor:
     """``log(1 + exp(x))`` without overflow, the same bits wherever the value stands."""
     magnitude = torch.abs(x)
     # (x + |x|) / 2 is relu(x), exactly, with the gradient 1/2 at zero that softplus has there.
-    return (x + magnitude) * 0.5 + torch.log1p(torch.exp(-magnitude))
+    return (x + magnitude) * 0.5 + special(special(-magnitude, "exp"), "log1p")
+
+
+def special(x: Tensor, name: str) -> Tensor:
+    """``"tanh"``, ``"exp"``, ``"log1p"`` or ``"softplus"``: torch's own, also where it is compiled.
+
+    ``torch.compile`` would take another implementation, of other bits.
+    """
+    if torch.compiler.is_compiling():
+        opaque: Tensor = _opaque(x, name)
+        return opaque
+    return _FUNCTIONS[name](x)
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "exp": torch.exp,
+    "log1p": torch.log1p,
+    "softplus": torch.nn.functional.softplus,
+}
+
+
+@torch.library.custom_op("phc_snn::special", mutates_args=())
+def _opaque(x: Tensor, name: str) -> Tensor:
+    return _FUNCTIONS[name](x)
+
+
+@_opaque.register_fake
+def _(x: Tensor, name: str) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
+    x, ctx.name = inputs
+    ctx.save_for_backward(x, output)
+
+
+def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    x, y = ctx.saved_tensors
+    slopes: dict[str, Callable[[], Tensor]] = {
+        "tanh": lambda: 1.0 - y * y,
+        "exp": lambda: y,
+        "log1p": lambda: 1.0 / (1.0 + x),
+        "softplus": lambda: torch.sigmoid(x),
+    }
+    return grad * slopes[ctx.name](), None
+
+
+_opaque.register_autograd(_derivative, setup_context=_keep)
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor, nn
 
-from phc_snn.numerics import sigmoid
+from phc_snn.numerics import sigmoid, special
 
 _NEVER = -1000.0
 """Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite.
@@ -65,11 +65,15 @@ class Constrained:
     def __get__(self, module: nn.Module | None, owner: type) -> "Tensor | Constrained":
         if module is None:
             return self
-        raw = getattr(module, self.raw_name)
+        return self._value(getattr(module, self.raw_name))
+
+    def _value(self, raw: Tensor) -> Tensor:
         if self.upper is not None:
             return self.lower + (self.upper - self.lower) * sigmoid(raw)
         # exp(60) steps outlast any sequence; beyond it the exponential would overflow.
-        grown = torch.exp(raw.clamp(max=60.0)) if self.exponential else nn.functional.softplus(raw)
+        grown = (
+            special(raw.clamp(max=60.0), "exp") if self.exponential else special(raw, "softplus")
+        )
         return self.lower + grown
 
     def __set__(self, module: nn.Module, value: Value) -> None:
@@ -77,6 +81,30 @@ class Constrained:
         raw_value = self._inverse(per_neuron(self.name, value, raw.shape[0]))
         with torch.no_grad():
             raw.copy_(raw_value)
+
+    @torch.no_grad()
+    def assign_nearest(self, module: nn.Module, value: Value) -> None:
+        """Assign so that what is read is as near to ``value`` as the parameter's dtype allows.
+
+        The plain assignment is right to a few units in the last place, as its inverse function is
+        rounded.
+        """
+        self.__set__(module, value)
+        raw = getattr(module, self.raw_name)
+        wanted = per_neuron(self.name, value, raw.shape[0]).to(raw)
+        found = self.__get__(module, type(module))
+        best, error = raw.clone(), (found - wanted).abs()
+        slope = torch.func.vmap(torch.func.grad(self._value))(raw)
+        # Offsets of a fraction of a unit in the last place of the value, in units of the parameter.
+        unit = (
+            torch.finfo(raw.dtype).eps * wanted.abs() / slope.clamp(min=torch.finfo(raw.dtype).tiny)
+        )
+        for steps in torch.arange(-16, 17).to(raw) / 4:
+            near = raw + steps * unit
+            distance = (self._value(near) - wanted).abs()
+            best = torch.where(distance < error, near, best)
+            error = torch.minimum(distance, error)
+        raw.copy_(best)
 
     def _inverse(self, value: Tensor) -> Tensor:
         """Unconstrained float64 values of ``value``; raises ValueError outside the range."""

@@ -19,6 +19,7 @@ RANKS = [
     {"circuit"},
     {"solvers"},
     {"phc"},
+    {"layers"},
     {"encoder", "models"},
     {"convert", "data", "training", "plots", "report"},
     {"cli", "commands"},

@@ -7,6 +7,7 @@ from phc_snn.convert.curve import SweepCurve
 from phc_snn.convert.divergence import Divergence, measure_divergence
 from phc_snn.convert.finetune import finetune_sequential
 from phc_snn.convert.phase import PhaseDiagram, phase_diagram
+from phc_snn.convert.snntorch import from_snntorch
 from phc_snn.convert.van_rossum import van_rossum_distance
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "SweepCurve",
     "compare_bridges",
     "finetune_sequential",
+    "from_snntorch",
     "measure_divergence",
     "phase_diagram",
     "van_rossum_distance",

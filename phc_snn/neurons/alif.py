@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from phc_snn.neurons.base import Neuron, NeuronOptions
-from phc_snn.numerics import sigmoid, softplus
+from phc_snn.numerics import sigmoid, softplus, special
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 
@@ -121,7 +121,7 @@ class ALIF(Neuron):
     def coefficients(self, dtype: torch.dtype) -> ALIFCoefficients:
         return ALIFCoefficients(
             membrane_decay=self.membrane_decay.to(dtype),
-            adaptation_decay=torch.exp(-1.0 / self.adaptation_time).to(dtype),
+            adaptation_decay=special(-1.0 / self.adaptation_time, "exp").to(dtype),
             adaptation_strength=self.adaptation_strength.to(dtype),
             suppression_decay=self.suppression_decay.to(dtype),
             suppression_strength=self.suppression_strength.to(dtype),

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from phc_snn.numerics import special
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import Process, TimeAxis
 
@@ -90,8 +91,8 @@ class TsodyksMarkram(Process):
     def coefficients(self, dtype: torch.dtype) -> TsodyksMarkramCoefficients:
         return TsodyksMarkramCoefficients(
             increment=self.increment.to(dtype),
-            facilitation_decay=torch.exp(-1.0 / self.facilitation_time).to(dtype),
-            recovery_decay=torch.exp(-1.0 / self.depression_time).to(dtype),
+            facilitation_decay=special(-1.0 / self.facilitation_time, "exp").to(dtype),
+            recovery_decay=special(-1.0 / self.depression_time, "exp").to(dtype),
         )
 
     def dynamics(

@@ -1,0 +1,180 @@
+"""From snnTorch's layers to processes and networks of this library, with the same spikes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from phc_snn.checks import check_features
+from phc_snn.neurons import LIF, CubaLIF, Neuron
+from phc_snn.parameters import per_neuron
+from phc_snn.phc import PHC
+from phc_snn.solvers import Exact
+from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnectome
+
+_CURRENT_BASED = (snntorch.Synaptic, snntorch.RSynaptic)
+_RECURRENT = (snntorch.RLeaky, snntorch.RSynaptic)
+_KINDS = (snntorch.Leaky, snntorch.RLeaky, snntorch.Synaptic, snntorch.RSynaptic)
+
+
+def from_snntorch(module: nn.Module, *, features: int | None = None) -> Neuron | PHC:
+    """The process or network that computes what an snnTorch layer computes, step for step.
+
+    ============= ====================================================================
+    ``Leaky``     `LIF`
+    ``Synaptic``  `CubaLIF`
+    ``RLeaky``    `PHC` of a `LIF`, a `Delay` of one step, and a `DenseConnectome`
+                  (``all_to_all``) or `OneToOneConnectome`; solver `Exact`
+    ``RSynaptic`` the same with a `CubaLIF`
+    ============= ====================================================================
+
+    All reset mechanisms, delayed or not, come along with the parameters; the weights are copied. A
+    neuron runs in the same order of operations: the same bits as its layer, wherever its decays can
+    be met to the last bit (from 0.3 on in float32; below, to 3e-8). In a recurrent layer snnTorch
+    adds input and recurrent current in another order, and its ``nn.Linear`` rounds with the batch:
+    the same spikes but for voltages within that rounding of the threshold, which
+    `measure_divergence` counts as undecidable.
+
+    What is learnable stays learnable. A value that one learnable number gave to all neurons becomes
+    one for each of them.
+
+    Args:
+        module: A ``Leaky``, ``RLeaky``, ``Synaptic`` or ``RSynaptic``, trained or not. It stays as
+            it is.
+        features: N, where every parameter of the layer is one number for all neurons, so that it
+            cannot tell.
+
+    Returns:
+        A `Neuron` with the layer's ``init_hidden`` and ``output``, to put in its place; or a `PHC`,
+        to run with every solver, measure, train, or put into a stack (`StepLayer`,
+        `SequenceLayer`).
+
+    Raises:
+        TypeError: Another kind of module.
+        ValueError: ``features`` missing or contradicted; what has no counterpart here, by name:
+            convolutional recurrence, ``state_quant``, graded spikes, a spike that is no step.
+
+    Example:
+        >>> import snntorch, torch, phc_snn as phc
+        >>> layer = snntorch.RLeaky(beta=0.9, linear_features=8)
+        >>> network = phc.from_snntorch(layer)
+        >>> exact = network(torch.randn(50, 4, 8), solver=phc.Exact())
+        >>> bool(exact.converged.all())
+        True
+    """
+    if type(module) not in _KINDS:
+        names = ", ".join(kind.__name__ for kind in _KINDS)
+        raise TypeError(
+            f"module: got {type(module).__name__}, expected a layer of snnTorch: {names}; of a "
+            "whole network convert these layers one by one"
+        )
+    layer: Any = module
+    _check_counterpart(layer)
+    features = _features(layer, features)
+    neuron = _neuron(layer, features)
+    if not isinstance(layer, _RECURRENT):
+        return neuron
+    connectome = _connectome(layer, features).to(layer.beta.device)
+    return PHC(neuron, Delay(features, 1), connectome, solver=Exact()).train(layer.training)
+
+
+def _check_counterpart(layer: Any) -> None:
+    """Refuse what has no counterpart here."""
+    if getattr(layer, "kernel_size", None) is not None:
+        raise ValueError(
+            "module: its recurrence is a convolution, which has no counterpart; expected "
+            "all_to_all=True with linear_features, or all_to_all=False"
+        )
+    if layer.state_quant:
+        raise ValueError(
+            "module: has state_quant, expected none: its state is no affine recurrence"
+        )
+    factor = layer.graded_spikes_factor
+    if factor.requires_grad or bool((factor != 1.0).any()):
+        raise ValueError(
+            "module: has graded spikes, expected spikes of 0 and 1; scale the weights of the next "
+            "layer by graded_spikes_factor instead"
+        )
+    if isinstance(layer, snntorch.RSynaptic) and not layer.reset_delay:
+        raise ValueError(
+            "module: is an RSynaptic with reset_delay=False, expected True (snnTorch 1.0.0 itself "
+            "fails when it runs one)"
+        )
+    if not layer.surrogate_disable:
+        _check_step(layer.spike_grad)
+
+
+def _check_step(spike_grad: Callable[[Tensor], Tensor]) -> None:
+    """Refuse a spike function that is not 1 above zero and 0 elsewhere, every time."""
+    probe = torch.linspace(-3.0, 3.0, 601)
+    with torch.no_grad():
+        spikes = [spike_grad(probe).to(probe.dtype) for _ in range(2)]
+    if not all(torch.equal(s, (probe > 0).to(probe.dtype)) for s in spikes):
+        raise ValueError(
+            "module: its spike_grad does not fire exactly where the membrane is above the "
+            "threshold (a stochastic or leaky spike), expected a step such as snntorch.surrogate"
+            ".atan()"
+        )
+
+
+def _features(layer: Any, features: int | None) -> int:
+    """N, from the layer's parameters and the caller's word."""
+    found = {
+        name: value.numel()
+        for name in ("alpha", "beta", "threshold", "V")
+        if isinstance(value := getattr(layer, name, None), Tensor) and value.numel() > 1
+    }
+    if isinstance(getattr(layer, "recurrent", None), nn.Linear):
+        found["linear_features"] = layer.linear_features
+    if features is not None:
+        check_features(features)
+        found["features"] = features
+    if not found:
+        raise ValueError(
+            f"features: every parameter of this {type(layer).__name__} is one number for all "
+            "neurons; say how many there are with features=N"
+        )
+    if len(set(found.values())) > 1:
+        raise ValueError(f"features: got {found}, expected one number of neurons")
+    return next(iter(found.values()))
+
+
+def _neuron(layer: Any, features: int) -> Neuron:
+    mechanism = layer.reset_mechanism
+    options: Any = {
+        "spike_grad": layer.spike_grad,
+        "surrogate_disable": layer.surrogate_disable,
+        "init_hidden": layer.init_hidden,
+        "output": layer.output,
+        "inhibition": layer.inhibition,
+        "learn_threshold": layer.threshold.requires_grad,
+        "reset_mechanism": mechanism,
+        "reset_delay": layer.reset_delay,
+        # snnTorch's Leaky takes the membrane alone, the other three the input with it.
+        "reset_input": mechanism == "zero" and not isinstance(layer, snntorch.Leaky),
+    }
+    current_based = isinstance(layer, _CURRENT_BASED)
+    neuron = CubaLIF(features, **options) if current_based else LIF(features, **options)
+    neuron.to(device=layer.beta.device, dtype=layer.beta.dtype)
+    with torch.no_grad():
+        neuron.threshold.copy_(per_neuron("threshold", layer.threshold, features))
+    decays = {"membrane_decay": layer.beta}
+    if current_based:
+        decays["current_decay"] = layer.alpha
+    for name, value in decays.items():
+        kind = getattr(type(neuron), name)
+        kind.assign_nearest(neuron, per_neuron(name, value.detach().clamp(0, 1), features))
+        getattr(neuron, kind.raw_name).requires_grad_(value.requires_grad)
+    return neuron.train(layer.training)
+
+
+def _connectome(layer: Any, features: int) -> Connectome:
+    connectome: Connectome
+    if layer.all_to_all:
+        connectome = DenseConnectome(layer.recurrent.weight, layer.recurrent.bias)
+    else:
+        dtype = layer.recurrent.V.dtype
+        connectome = OneToOneConnectome(per_neuron("V", layer.recurrent.V, features).to(dtype))
+    return connectome.requires_grad_(layer.learn_recurrent)
