@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from phc_snn.checks import check_features, check_finite, check_input, check_state
 from phc_snn.scan import affine_scan
-from phc_snn.scan.reference import affine_step
+from phc_snn.scan.reference import Number, affine_step
 from phc_snn.scan.reset import Fire, Reset, reset_scan, reset_step
 from phc_snn.state import batch_size
 
@@ -24,12 +24,12 @@ from phc_snn.state import batch_size
 class TimeAxis(Protocol):
     """The operations that tell one time step from a sequence of them."""
 
-    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         """``h = a h + b`` from ``initial``: all values of ``h`` on this axis, and the last one."""
         ...
 
     def recur_and_reset(
-        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
         """`recur` with a spike that acts on ``h``: the voltages, and the last ``h``."""
         ...
@@ -49,12 +49,12 @@ class TimeAxis(Protocol):
 class OneStep:
     """Time axis of a single step: values are (B, N)."""
 
-    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         h = affine_step(a, initial, b)
         return h, h
 
     def recur_and_reset(
-        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
         return reset_step(a, b, threshold, initial, fire, reset)
 
@@ -72,15 +72,17 @@ class WholeSequence:
     def __init__(self, backend: str = "auto") -> None:
         self.backend = backend
 
-    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        h = affine_scan(a, b, initial, backend=self.backend)
+    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        h = affine_scan(_like(a, b), b, initial, backend=self.backend)
         # A copy: a view would keep the whole sequence in memory for as long as the state lives.
         return h, h[-1].clone() if h.shape[0] else initial
 
     def recur_and_reset(
-        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
-        voltage, h = reset_scan(a, b, threshold, initial, fire, reset, backend=self.backend)
+        voltage, h = reset_scan(
+            _like(a, b), b, _like(threshold, b), initial, fire, reset, backend=self.backend
+        )
         return voltage, h[-1].clone() if h.shape[0] else initial
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
@@ -93,6 +95,10 @@ class WholeSequence:
         return arrivals(timeline, lead, len(x)), timeline[len(x) :].transpose(0, 1).clone()
 
 
+def _like(value: Number, x: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else x.new_tensor(value)
+
+
 class Trajectory(WholeSequence):
     """As `WholeSequence`, but the states that it hands on are those after every step.
 
@@ -100,14 +106,16 @@ class Trajectory(WholeSequence):
     its steps.
     """
 
-    def recur(self, a: Tensor, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        h = affine_scan(a, b, initial, backend=self.backend)
+    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        h = affine_scan(_like(a, b), b, initial, backend=self.backend)
         return h, h
 
     def recur_and_reset(
-        self, a: Tensor, b: Tensor, threshold: Tensor, initial: Tensor, fire: Fire, reset: Reset
+        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
-        return reset_scan(a, b, threshold, initial, fire, reset, backend=self.backend)
+        return reset_scan(
+            _like(a, b), b, _like(threshold, b), initial, fire, reset, backend=self.backend
+        )
 
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         longest = queue.shape[1]

@@ -16,6 +16,7 @@ RANKS = [
     {"checks", "numerics", "state", "surrogate", "scan", "extras", "files"},
     {"hidden", "parameters", "process"},
     {"neurons", "synapses"},
+    {"functional"},
     {"circuit"},
     {"solvers"},
     {"phc"},

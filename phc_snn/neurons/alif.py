@@ -1,5 +1,6 @@
 """Adaptive leaky integrate-and-fire: the Neuron Layer of PHC (Chiang 2026, Eqs. 2-6)."""
 
+import math
 from typing import Literal, NamedTuple, Unpack, get_args
 
 import torch
@@ -9,6 +10,9 @@ from phc_snn.neurons.base import Neuron, NeuronOptions
 from phc_snn.numerics import sigmoid, softplus, special
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
+from phc_snn.scan.reference import Number
+from phc_snn.scan.reset import Fire
+from phc_snn.surrogate import FastSigmoid
 
 DriveTransform = Literal["identity", "softplus"]
 
@@ -21,13 +25,19 @@ class ALIFState(NamedTuple):
     membrane: Tensor
 
 
-class ALIFCoefficients(NamedTuple):
-    membrane_decay: Tensor
-    adaptation_decay: Tensor
-    adaptation_strength: Tensor
-    suppression_decay: Tensor
-    suppression_strength: Tensor
-    threshold: Tensor
+class ALIFParameters(NamedTuple):
+    """What `ALIF.dynamics` reads; numbers, or tensors that broadcast to (B, N)."""
+
+    membrane_decay: Number = 0.7
+    adaptation_decay: Number = math.exp(-1.0 / 20.0)
+    adaptation_strength: Number = 1.0
+    suppression_decay: Number = 0.5
+    suppression_strength: Number = 0.2
+    threshold: Number = 1.0
+    spike: Fire = FastSigmoid()
+    emit: Fire = FastSigmoid()
+    refractory_lag: Literal[0, 1] = 0
+    drive_transform: DriveTransform = "identity"
 
 
 class ALIF(Neuron):
@@ -118,20 +128,25 @@ class ALIF(Neuron):
         shape = (batch_size, self.features)
         return ALIFState(*(torch.zeros(shape, device=device, dtype=dtype) for _ in range(3)))
 
-    def coefficients(self, dtype: torch.dtype) -> ALIFCoefficients:
-        return ALIFCoefficients(
+    def coefficients(self, dtype: torch.dtype) -> ALIFParameters:
+        return ALIFParameters(
             membrane_decay=self.membrane_decay.to(dtype),
             adaptation_decay=special(-1.0 / self.adaptation_time, "exp").to(dtype),
             adaptation_strength=self.adaptation_strength.to(dtype),
             suppression_decay=self.suppression_decay.to(dtype),
             suppression_strength=self.suppression_strength.to(dtype),
             threshold=self.threshold.to(dtype),
+            spike=self.spike,
+            emit=self.emit,
+            refractory_lag=self.refractory_lag,
+            drive_transform=self.drive_transform,
         )
 
+    @staticmethod
     def dynamics(
-        self, x: Tensor, state: ALIFState, c: ALIFCoefficients, time: TimeAxis
+        x: Tensor, state: ALIFState, c: ALIFParameters, time: TimeAxis
     ) -> tuple[tuple[Tensor, Tensor], ALIFState]:
-        published = self.drive_transform == "softplus"
+        published = c.drive_transform == "softplus"
         membrane, last_membrane = time.recur(
             c.membrane_decay, softplus(x) if published else x, state.membrane
         )
@@ -142,12 +157,12 @@ class ALIF(Neuron):
             state.adaptation,
         )
         adapted = membrane - c.adaptation_strength * adaptation
-        crossing = self.spike(adapted - c.threshold)
+        crossing = c.spike(adapted - c.threshold)
         suppression, last_suppression = time.recur(
             c.suppression_decay, c.suppression_strength * crossing, state.suppression
         )
-        if self.refractory_lag == 1:
+        if c.refractory_lag == 1:
             suppression = time.previous(suppression, state.suppression)
         voltage = adapted - suppression
-        spikes = self.emit(voltage - c.threshold)
+        spikes = c.emit(voltage - c.threshold)
         return (spikes, voltage), ALIFState(last_adaptation, last_suppression, last_membrane)

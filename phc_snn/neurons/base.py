@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, Protocol, TypedDict
 
 import torch
 from snntorch import SpikingNeuron
@@ -12,10 +12,31 @@ from phc_snn.checks import check_features
 from phc_snn.hidden import Hidden, teach_snntorch
 from phc_snn.parameters import Value, per_neuron
 from phc_snn.process import Process, TimeAxis
-from phc_snn.scan.reset import Reset, ResetMechanism
+from phc_snn.scan.reference import Number
+from phc_snn.scan.reset import Fire, Reset, ResetMechanism
 from phc_snn.surrogate import FastSigmoid, heaviside
 
 teach_snntorch()
+
+
+class Integrating(Protocol):
+    """What `integrate` reads of a neuron's parameters."""
+
+    @property
+    def membrane_decay(self) -> Number: ...
+    @property
+    def threshold(self) -> Number: ...
+    @property
+    def emit(self) -> Fire: ...
+    @property
+    def reset(self) -> Reset: ...
+
+
+def integrate(x: Tensor, membrane: Tensor, c: Integrating, time: TimeAxis) -> tuple[Tensor, Tensor]:
+    """Voltage of a leaky membrane under input ``x``, and the last membrane, with the reset."""
+    if c.reset.mechanism == "none":
+        return time.recur(c.membrane_decay, x, membrane)
+    return time.recur_and_reset(c.membrane_decay, x, c.threshold, membrane, c.emit, c.reset)
 
 
 class NeuronOptions(TypedDict, total=False):
@@ -152,14 +173,6 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
             return spikes
         winner = excess.argmax(-1, keepdim=True)
         return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
-
-    def integrate(
-        self, decay: Tensor, b: Tensor, threshold: Tensor, membrane: Tensor, time: TimeAxis
-    ) -> tuple[Tensor, Tensor]:
-        """Voltage of a leaky membrane under input ``b``, and the last membrane; with the reset."""
-        if self.reset_rule.mechanism == "none":
-            return time.recur(decay, b, membrane)
-        return time.recur_and_reset(decay, b, threshold, membrane, self.emit, self.reset_rule)
 
     def forward(self, input_: Tensor, *states: Tensor | None) -> Any:
         """One step in snnTorch's calling convention.

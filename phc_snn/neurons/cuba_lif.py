@@ -5,9 +5,12 @@ from typing import NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from phc_snn.neurons.base import Neuron, NeuronOptions
+from phc_snn.neurons.base import Neuron, NeuronOptions, integrate
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
+from phc_snn.scan.reference import Number
+from phc_snn.scan.reset import Fire, Reset
+from phc_snn.surrogate import FastSigmoid
 
 
 class CubaLIFState(NamedTuple):
@@ -17,10 +20,14 @@ class CubaLIFState(NamedTuple):
     membrane: Tensor
 
 
-class CubaLIFCoefficients(NamedTuple):
-    current_decay: Tensor
-    membrane_decay: Tensor
-    threshold: Tensor
+class CubaLIFParameters(NamedTuple):
+    """What `CubaLIF.dynamics` reads; numbers, or tensors that broadcast to (B, N)."""
+
+    current_decay: Number = 0.8
+    membrane_decay: Number = 0.9
+    threshold: Number = 1.0
+    emit: Fire = FastSigmoid()
+    reset: Reset = Reset()
 
 
 class CubaLIF(Neuron):
@@ -76,14 +83,19 @@ class CubaLIF(Neuron):
         shape = (batch_size, self.features)
         return CubaLIFState(*(torch.zeros(shape, device=device, dtype=dtype) for _ in range(2)))
 
-    def coefficients(self, dtype: torch.dtype) -> CubaLIFCoefficients:
-        return CubaLIFCoefficients(
-            self.current_decay.to(dtype), self.membrane_decay.to(dtype), self.threshold.to(dtype)
+    def coefficients(self, dtype: torch.dtype) -> CubaLIFParameters:
+        return CubaLIFParameters(
+            self.current_decay.to(dtype),
+            self.membrane_decay.to(dtype),
+            self.threshold.to(dtype),
+            self.emit,
+            self.reset_rule,
         )
 
+    @staticmethod
     def dynamics(
-        self, x: Tensor, state: CubaLIFState, c: CubaLIFCoefficients, time: TimeAxis
+        x: Tensor, state: CubaLIFState, c: CubaLIFParameters, time: TimeAxis
     ) -> tuple[tuple[Tensor, Tensor], CubaLIFState]:
         current, last_current = time.recur(c.current_decay, x, state.current)
-        voltage, last = self.integrate(c.membrane_decay, current, c.threshold, state.membrane, time)
-        return (self.emit(voltage - c.threshold), voltage), CubaLIFState(last_current, last)
+        voltage, last = integrate(current, state.membrane, c, time)
+        return (c.emit(voltage - c.threshold), voltage), CubaLIFState(last_current, last)

@@ -5,9 +5,12 @@ from typing import NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from phc_snn.neurons.base import Neuron, NeuronOptions
+from phc_snn.neurons.base import Neuron, NeuronOptions, integrate
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
+from phc_snn.scan.reference import Number
+from phc_snn.scan.reset import Fire, Reset
+from phc_snn.surrogate import FastSigmoid
 
 
 class LIFState(NamedTuple):
@@ -16,9 +19,13 @@ class LIFState(NamedTuple):
     membrane: Tensor
 
 
-class LIFCoefficients(NamedTuple):
-    membrane_decay: Tensor
-    threshold: Tensor
+class LIFParameters(NamedTuple):
+    """What `LIF.dynamics` reads; numbers, or tensors that broadcast to (B, N)."""
+
+    membrane_decay: Number = 0.9
+    threshold: Number = 1.0
+    emit: Fire = FastSigmoid()
+    reset: Reset = Reset()
 
 
 class LIF(Neuron):
@@ -71,11 +78,14 @@ class LIF(Neuron):
         """Zero membrane potential."""
         return LIFState(torch.zeros(batch_size, self.features, device=device, dtype=dtype))
 
-    def coefficients(self, dtype: torch.dtype) -> LIFCoefficients:
-        return LIFCoefficients(self.membrane_decay.to(dtype), self.threshold.to(dtype))
+    def coefficients(self, dtype: torch.dtype) -> LIFParameters:
+        return LIFParameters(
+            self.membrane_decay.to(dtype), self.threshold.to(dtype), self.emit, self.reset_rule
+        )
 
+    @staticmethod
     def dynamics(
-        self, x: Tensor, state: LIFState, c: LIFCoefficients, time: TimeAxis
+        x: Tensor, state: LIFState, c: LIFParameters, time: TimeAxis
     ) -> tuple[tuple[Tensor, Tensor], LIFState]:
-        voltage, last = self.integrate(c.membrane_decay, x, c.threshold, state.membrane, time)
-        return (self.emit(voltage - c.threshold), voltage), LIFState(last)
+        voltage, last = integrate(x, state.membrane, c, time)
+        return (c.emit(voltage - c.threshold), voltage), LIFState(last)

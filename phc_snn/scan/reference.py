@@ -8,8 +8,11 @@ from torch import Tensor
 
 ADJOINT = "reference"
 
+Number = Tensor | float
+"""A coefficient: a tensor that broadcasts, or one number for all."""
 
-def affine_step(a: Tensor, h: Tensor, b: Tensor) -> Tensor:
+
+def affine_step(a: Number, h: Tensor, b: Tensor) -> Tensor:
     """``a h + b``: the product rounded, then the sum; never fused.
 
     A complex product is spelled out in real ones, because torch's own rounds differently from one

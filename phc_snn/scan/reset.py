@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend
-from phc_snn.scan.reference import affine_step
+from phc_snn.scan.reference import Number, affine_step
 from phc_snn.surrogate import heaviside
 
 ResetMechanism = Literal["none", "subtract", "zero"]
@@ -55,7 +55,7 @@ class Reset:
 
 
 def reset_step(
-    decay: Tensor, b: Tensor, threshold: Tensor, membrane: Tensor, fire: Fire, reset: Reset
+    decay: Number, b: Tensor, threshold: Number, membrane: Tensor, fire: Fire, reset: Reset
 ) -> tuple[Tensor, Tensor]:
     """One step: the voltage that is compared with the threshold, and the membrane it leaves.
 

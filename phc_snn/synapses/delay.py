@@ -83,8 +83,9 @@ class Delay(Process):
         """How many steps each neuron's delay is shorter than the longest; None if none is."""
         return None if self.shortest == self.longest else self.longest - self.delay
 
+    @staticmethod
     def dynamics(
-        self, x: Tensor, state: DelayState, c: Tensor | None, time: TimeAxis
+        x: Tensor, state: DelayState, c: Tensor | None, time: TimeAxis
     ) -> tuple[tuple[Tensor], DelayState]:
         delayed, queue = time.shift(x, state.queue, c)
         return (delayed,), DelayState(queue)

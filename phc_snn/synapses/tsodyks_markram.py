@@ -1,5 +1,6 @@
 """Short-term plasticity (Tsodyks and Markram 1997; Chiang 2026, Eqs. 8 and 10)."""
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from phc_snn.numerics import special
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import Process, TimeAxis
+from phc_snn.scan.reference import Number
 
 Release = Literal["post", "pre"]
 
@@ -19,10 +21,13 @@ class TsodyksMarkramState(NamedTuple):
     depletion: Tensor
 
 
-class TsodyksMarkramCoefficients(NamedTuple):
-    increment: Tensor
-    facilitation_decay: Tensor
-    recovery_decay: Tensor
+class TsodyksMarkramParameters(NamedTuple):
+    """What `TsodyksMarkram.dynamics` reads; numbers, or tensors that broadcast to (B, N)."""
+
+    increment: Number = 0.5
+    facilitation_decay: Number = math.exp(-1.0 / 10.0)
+    recovery_decay: Number = math.exp(-1.0 / 20.0)
+    release: Release = "post"
 
 
 class TsodyksMarkram(Process):
@@ -88,15 +93,17 @@ class TsodyksMarkram(Process):
         zeros = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
         return TsodyksMarkramState(*zeros)
 
-    def coefficients(self, dtype: torch.dtype) -> TsodyksMarkramCoefficients:
-        return TsodyksMarkramCoefficients(
+    def coefficients(self, dtype: torch.dtype) -> TsodyksMarkramParameters:
+        return TsodyksMarkramParameters(
             increment=self.increment.to(dtype),
             facilitation_decay=special(-1.0 / self.facilitation_time, "exp").to(dtype),
             recovery_decay=special(-1.0 / self.depression_time, "exp").to(dtype),
+            release=self.release,
         )
 
+    @staticmethod
     def dynamics(
-        self, x: Tensor, state: TsodyksMarkramState, c: TsodyksMarkramCoefficients, time: TimeAxis
+        x: Tensor, state: TsodyksMarkramState, c: TsodyksMarkramParameters, time: TimeAxis
     ) -> tuple[tuple[Tensor], TsodyksMarkramState]:
         facilitation = c.increment * x
         utilisation, last_utilisation = time.recur(
@@ -106,7 +113,7 @@ class TsodyksMarkram(Process):
         depletion, last_depletion = time.recur(
             c.recovery_decay - released, released, state.depletion
         )
-        if self.release == "pre":
+        if c.release == "pre":
             depletion = time.previous(depletion, state.depletion)
         efficacy = released * (1.0 - depletion)
         return (efficacy,), TsodyksMarkramState(last_utilisation, last_depletion)
