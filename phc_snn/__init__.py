@@ -3,6 +3,7 @@
 The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
 """
 
+from phc_snn import functional
 from phc_snn.circuit import Adjoint, PHCState, Solution
 from phc_snn.convert import (
     Attribution,
@@ -84,6 +85,7 @@ __all__ = [
     "detach",
     "finetune_sequential",
     "from_snntorch",
+    "functional",
     "measure_divergence",
     "phase_diagram",
     "reset",

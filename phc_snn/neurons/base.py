@@ -178,7 +178,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         """One step in snnTorch's calling convention.
 
         Args:
-            input_: Input current (B, N).
+            input_: Input current (B, N), or (N,) for one sample without a batch, as is then all
+                that comes back.
             states: The states that the last call returned; none, or None, to start at rest.
 
         Returns:
@@ -187,6 +188,10 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         Raises:
             TypeError: States passed although the layer keeps its own (``init_hidden=True``).
         """
+        if input_.dim() == 1:
+            batched = (s if s is None or s.shape[:1] == (0,) else s[None] for s in states)
+            result = self.forward(input_[None], *batched)
+            return result[0] if isinstance(result, Tensor) else tuple(r[0] for r in result)
         given = any(state is not None for state in states)
         state = self.carried(given, self.init_hidden, input_)
         if given:
