@@ -19,6 +19,9 @@ MODULES = sorted(
     if not module.name.startswith(("phc_snn.commands", "phc_snn.training.lightning"))
 )
 
+# Pages about bridges to other packages.
+NEEDS = {"norse": ["norse.torch"], "nir": ["nir", "norse.torch"], "events": ["tonic"]}
+
 
 def code_blocks(page):
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
@@ -26,6 +29,8 @@ def code_blocks(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    for package in NEEDS.get(page.stem, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)  # for the files that a page writes
     torch.manual_seed(0)
     namespace = {}

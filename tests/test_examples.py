@@ -9,9 +9,13 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
+# Norse, when it is imported.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
+    if "norse" in path.stem:
+        pytest.importorskip("norse.torch")
     small = ["--small"] if "--small" in path.read_text() else []
     monkeypatch.setattr(sys, "argv", [str(path), *small, "--out", str(tmp_path)])
     runpy.run_path(str(path), run_name="__main__")

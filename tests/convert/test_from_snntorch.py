@@ -91,8 +91,8 @@ def test_sequential_and_exact_are_snntorchs_loop_spike_for_spike(kind, mechanism
 
 @torch.no_grad()
 def test_float32_differs_only_where_rounding_decides():
-    """One spike of 288,000 neuron-steps may flip where voltages sit on the threshold."""
-    flipped = total = 0
+    """None of 288,000 neuron-steps when this was written; one may, where rounding differs."""
+    flipped = 0
     for seed in range(10):
         layer = recurrent("RLeaky", dtype=torch.float32, seed=seed)
         x = currents(600, dtype=torch.float32, seed=seed)
@@ -100,8 +100,7 @@ def test_float32_differs_only_where_rounding_decides():
         found = phc.from_snntorch(layer)(x, solver=phc.Sequential()).spikes
         # After the first flip two trajectories are two networks: count samples, not spikes.
         flipped += int((found != spikes).any(-1).any(0).sum())
-        total += x.shape[1]
-    assert flipped <= 0.1 * total
+    assert flipped <= 1
 
 
 @pytest.mark.parametrize(("kind", "mechanism", "dense", "delayed"), RECURRENT)
