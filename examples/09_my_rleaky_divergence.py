@@ -47,10 +47,10 @@ class Converted(nn.Module):
     def __init__(self, own: Own) -> None:
         super().__init__()
         self.encode, self.decode = deepcopy(own.encode), deepcopy(own.decode)
-        self.recurrent = phc.from_snntorch(own.recurrent)  # solved by Exact
+        self.recurrent = phc.from_snntorch(own.recurrent)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.recurrent(self.encode(x)).spikes.mean(0))
+        return self.decode(self.recurrent(self.encode(x), solver=phc.Exact()).spikes.mean(0))
 
 
 def train(network: nn.Module, x: Tensor, labels: Tensor, epochs: int) -> list[float]:

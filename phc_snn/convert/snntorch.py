@@ -11,7 +11,7 @@ from phc_snn.checks import check_features
 from phc_snn.neurons import LIF, CubaLIF, Neuron
 from phc_snn.parameters import per_neuron
 from phc_snn.phc import PHC
-from phc_snn.solvers import Exact
+from phc_snn.solvers import Sequential
 from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnectome
 
 _CURRENT_BASED = (snntorch.Synaptic, snntorch.RSynaptic)
@@ -26,7 +26,7 @@ def from_snntorch(module: nn.Module, *, features: int | None = None) -> Neuron |
     ``Leaky``     `LIF`
     ``Synaptic``  `CubaLIF`
     ``RLeaky``    `PHC` of a `LIF`, a `Delay` of one step, and a `DenseConnectome`
-                  (``all_to_all``) or `OneToOneConnectome`; solver `Exact`
+                  (``all_to_all``) or `OneToOneConnectome`; its solver is `Sequential`
     ``RSynaptic`` the same with a `CubaLIF`
     ============= ====================================================================
 
@@ -60,7 +60,9 @@ def from_snntorch(module: nn.Module, *, features: int | None = None) -> Neuron |
         >>> import snntorch, torch, phc_snn as phc
         >>> layer = snntorch.RLeaky(beta=0.9, linear_features=8)
         >>> network = phc.from_snntorch(layer)
-        >>> exact = network(torch.randn(50, 4, 8), solver=phc.Exact())
+        >>> currents = torch.randn(50, 4, 8)  # what the layer before it gives
+        >>> spikes = network(currents).spikes  # as snnTorch's loop
+        >>> exact = network(currents, solver=phc.Exact())
         >>> bool(exact.converged.all())
         True
     """
@@ -77,7 +79,7 @@ def from_snntorch(module: nn.Module, *, features: int | None = None) -> Neuron |
     if not isinstance(layer, _RECURRENT):
         return neuron
     connectome = _connectome(layer, features).to(layer.beta.device)
-    return PHC(neuron, Delay(features, 1), connectome, solver=Exact()).train(layer.training)
+    return PHC(neuron, Delay(features, 1), connectome, solver=Sequential()).train(layer.training)
 
 
 def _check_counterpart(layer: Any) -> None:
