@@ -22,13 +22,10 @@ _KINDS = (snntorch.Leaky, snntorch.RLeaky, snntorch.Synaptic, snntorch.RSynaptic
 def from_snntorch(module: nn.Module, *, features: int | None = None) -> Neuron | PHC:
     """The process or network that computes what an snnTorch layer computes, step for step.
 
-    ============= ====================================================================
-    ``Leaky``     `LIF`
-    ``Synaptic``  `CubaLIF`
-    ``RLeaky``    `PHC` of a `LIF`, a `Delay` of one step, and a `DenseConnectome`
-                  (``all_to_all``) or `OneToOneConnectome`; its solver is `Sequential`
-    ``RSynaptic`` the same with a `CubaLIF`
-    ============= ====================================================================
+    - ``Leaky`` becomes a `LIF`, ``Synaptic`` a `CubaLIF`.
+    - ``RLeaky`` becomes a `PHC` of a `LIF`, a `Delay` of one step, and a `DenseConnectome`
+      (``all_to_all``) or `OneToOneConnectome`; its solver is `Sequential`.
+    - ``RSynaptic`` becomes the same with a `CubaLIF`.
 
     All reset mechanisms, delayed or not, come along with the parameters; the weights are copied. A
     neuron runs in the same order of operations: the same bits as its layer, wherever its decays can
