@@ -1,15 +1,11 @@
-"""The command line as a user meets it: in processes of its own."""
+"""The command line as a user meets it."""
 
 import json
 import os
 import pty
-import re
-import select
 import shlex
 import signal
 import subprocess
-import sys
-import time
 from dataclasses import fields
 from statistics import median
 
@@ -20,8 +16,8 @@ from phc_snn.data import load_uea
 from phc_snn.training.checkpoint import load_model
 from phc_snn.training.compare import CompareConfig, evaluate, train
 from phc_snn.training.measure import MeasureConfig
+from tests.command import COMMAND, call, read_until, run
 
-COMMAND = [sys.executable, "-m", "phc_snn.cli"]
 FILES = {
     "comparison.png",
     "report.html",
@@ -33,22 +29,16 @@ FILES = {
 MEASURED = {"divergence.png", "report.html", "report.json"}
 
 
-def run(*arguments, **options):
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, **options
-    )
-
-
-def test_help_names_every_option_of_the_main_job():
+def test_help_names_every_option_of_the_main_job(tmp_path):
     assert "compare" in run("--help").stdout
-    text = run("compare", "--help", env={**os.environ, "COLUMNS": "100"}).stdout
+    text = call("compare", "--help", cwd=tmp_path, columns=100).stdout
     for option in ("data", "seed", "neurons", "topology", "solver", "sweeps", "epochs", "device"):
         assert f"--{option}" in text
     assert "--out" in text
 
 
-def test_help_names_every_option_of_the_measurement():
-    text = run("divergence", "--help", env={**os.environ, "COLUMNS": "100"}).stdout
+def test_help_names_every_option_of_the_measurement(tmp_path):
+    text = call("divergence", "--help", cwd=tmp_path, columns=100).stdout
     for field in fields(MeasureConfig):
         if field.name != "checkpoint":
             assert f"--{field.name.replace('_', '-')}" in text
@@ -71,11 +61,18 @@ def test_help_names_every_option_of_the_measurement():
     ],
 )
 def test_bad_settings_are_one_line_and_exit_status_2(arguments, message, tmp_path):
-    result = run(*arguments, cwd=tmp_path)
+    result = call(*arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.rglob("*")), "something was left behind"
+
+
+def test_an_error_is_one_line_in_a_process_of_its_own_too(tmp_path):
+    result = run("compare", "--neurons", "2", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == ("phc-snn: neurons: got 2, expected at least 4, two a region\n")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +101,7 @@ def test_report_says_how_to_repeat_the_run(finished, tmp_path):
     assert report["modes"]["exact"]["accuracy"] == report["modes"]["sequential"]["accuracy"]
     again = tmp_path / "again"
     command[command.index("--out") + 1] = str(again)
-    assert run(*command[1:]).returncode == 0
+    assert call(*command[1:], cwd=tmp_path).returncode == 0
     first, second = load_model(folder), load_model(again)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -143,7 +140,7 @@ def test_divergence_says_how_to_repeat_it(finished, tmp_path):
     assert words[:3] == ["phc-snn", "divergence", str(folder / "report.json")]
     assert words[words.index("--solver") + 1] == "exact"
     words[words.index("--out") + 1] = str(tmp_path / "again")
-    assert run(*words[1:]).returncode == 0
+    assert call(*words[1:], cwd=tmp_path).returncode == 0
     again = json.loads((tmp_path / "again" / "report.json").read_text())
     assert again["curve"] == measured["curve"]
 
@@ -181,7 +178,7 @@ def test_divergence_with_everything(finished, tmp_path):
 def test_bad_measurements_are_one_line_and_leave_nothing(finished, arguments, message, tmp_path):
     folder, _ = finished
     arguments = [str(folder) if a == "RUN" else a for a in arguments]
-    result = run("divergence", *arguments, cwd=tmp_path)
+    result = call("divergence", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -229,17 +226,6 @@ def test_ctrl_c_leaves_a_usable_checkpoint(tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["training"]["interrupted"] is True
     load_model(tmp_path / "out")
-
-
-def read_until(terminal, pattern, seconds=120):
-    """What ``terminal`` shows, up to ``pattern``."""
-    seen = b""
-    deadline = time.monotonic() + seconds
-    while not re.search(pattern, seen):
-        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
-        assert ready, f"{pattern!r} did not come in {seconds} s; seen: {seen[-2000:]!r}"
-        seen += os.read(terminal, 4096)
-    return seen
 
 
 @pytest.mark.slow

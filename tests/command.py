@@ -1,0 +1,59 @@
+"""The command line, run in a process of its own or, where that tells as much, in this one."""
+
+import contextlib
+import io
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from unittest import mock
+
+from phc_snn.cli import main
+
+COMMAND = [sys.executable, "-m", "phc_snn.cli"]
+
+
+def run(*arguments, **options):
+    """As a user does; importing all that it needs takes seconds."""
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, **options
+    )
+
+
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call(*arguments, cwd, columns=80):
+    """The same in this process: exit status and what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["phc-snn", *arguments]),
+        mock.patch.dict(os.environ, {"COLUMNS": str(columns)}),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code or 0
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def read_until(terminal, pattern, seconds=120):
+    """What ``terminal`` shows, up to ``pattern``."""
+    seen = b""
+    deadline = time.monotonic() + seconds
+    while not re.search(pattern, seen):
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"{pattern!r} did not come in {seconds} s; seen: {seen[-2000:]!r}"
+        seen += os.read(terminal, 4096)
+    return seen
