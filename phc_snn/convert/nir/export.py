@@ -1,11 +1,13 @@
 """Networks out: as a NIR graph, or a file that holds one."""
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phc_snn.convert.nir.chain import Chain
@@ -24,8 +26,6 @@ from phc_snn.synapses import (
     OneToOneConnectome,
     TsodyksMarkram,
 )
-
-Nodes = dict[str, Any]
 
 
 def to_nir(model: nn.Module, *, dt: float) -> Any:
@@ -66,20 +66,20 @@ def to_nir(model: nn.Module, *, dt: float) -> Any:
     nir = require("nir", extra="export")
     check_dt(dt)
     dt = float(dt)
-    nodes: Nodes = {}
+    nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     width = None
     for i, (where, layer) in enumerate(_layers(model, "model")):
-        for name, node in _nodes(layer, dt, f"layer_{i}", where).items():
-            taken, given = _ends(node)
-            if width is None:
-                nodes["input"] = nir.Input(np.array([taken]))
-            elif taken != width:
-                raise ValueError(
-                    f"{where}: takes {taken} inputs, expected {width}, what the layer before gives"
-                )
-            edges.append((list(nodes)[-1], name))
-            nodes[name], width = node, given
+        node = _node(layer, dt, where)
+        taken, given = _ends(node)
+        if width is None:
+            nodes["input"] = nir.Input(np.array([taken]))
+        elif taken != width:
+            raise ValueError(
+                f"{where}: takes {taken} inputs, expected {width}, what the layer before gives"
+            )
+        edges.append((list(nodes)[-1], f"layer_{i}"))
+        nodes[f"layer_{i}"], width = node, given
     if width is None:
         raise ValueError("model: has no layers, expected at least one")
     edges.append((list(nodes)[-1], "output"))
@@ -138,25 +138,24 @@ def _layers(model: Any, where: str) -> list[tuple[str, nn.Module]]:
     return [(where, model)]
 
 
-def _nodes(layer: nn.Module, dt: float, name: str, where: str) -> Nodes:
-    """The nodes of one layer, in order: one, or two where the input of a `PHC` is scaled."""
+def _node(layer: nn.Module, dt: float, where: str) -> Any:
+    """One layer as a node, which is a graph of its own where it takes several."""
     nir = require("nir", extra="export")
     if isinstance(layer, PHC):
-        nodes = {name: _subgraph(_recurrent(layer, dt, where), layer.features)}
-        if layer.drive != 1.0:
-            drive = nir.Scale(scale=np.full(layer.features, layer.drive))
-            nodes = {f"{name}_drive": drive} | nodes
-        return nodes
+        return _subgraph(_recurrent(layer, dt, where), layer.features)
     if isinstance(layer, Neuron):
         part = neuron_part(layer, dt, where)
         single = len(part.nodes) == 1
-        return {name: part.nodes[part.first] if single else _subgraph(part, layer.features)}
+        return part.nodes[part.first] if single else _subgraph(part, layer.features)
     if isinstance(layer, Delay):
-        return {name: nir.Delay(delay=array(layer.delay).astype(np.float64) * dt)}
+        return nir.Delay(delay=array(layer.delay).astype(np.float64) * dt)
+    if type(layer) is OneToOneConnectome:
+        return nir.Scale(scale=_finite(layer.weight, f"{where}.weight"))
     if isinstance(layer, Connectome):
-        return {name: _weights(layer, where)}
+        weight, bias = _weights(layer, where)
+        return _affine(weight, bias, where)
     if type(layer) is nn.Linear:
-        return {name: _affine(layer.weight, layer.bias, where)}
+        return _affine(layer.weight, layer.bias, where)
     if isinstance(layer, TsodyksMarkram):
         raise _plasticity(where)
     raise TypeError(
@@ -184,15 +183,20 @@ def _recurrent(network: PHC, dt: float, where: str) -> Part:
             f"give the network a Delay({network.features}, steps=1) or longer",
         )
     neuron = neuron_part(network.neuron, dt, f"{where}.neuron")
-    part = Part(dict(neuron.nodes), list(neuron.edges), neuron.first, neuron.last)
-    back = ["recurrent"]
+    nodes, edges, first = dict(neuron.nodes), list(neuron.edges), neuron.first
+    weight, bias = _weights(network.connectome, f"{where}.connectome")
+    if network.drive != 1.0 or bias is not None:
+        # The bias on the way in, not in the loop: Norse and snnTorch have nothing come out of a
+        # loop in the first step. As a matrix: neither has Scale, and Norse leaves it out silently.
+        scaled = network.drive * torch.eye(network.features, dtype=torch.float64)
+        nodes["drive"] = _affine(scaled, bias, where)
+        edges, first = [("drive", neuron.first), *edges], "drive"
+    nodes["recurrent"] = _affine(weight, None, f"{where}.connectome")
+    back = [neuron.last, "recurrent", neuron.first]
     if bool((delay > 1).any()):
-        part.nodes["delay"] = nir.Delay(delay=(delay.numpy() - 1) * dt)
-        back = ["delay", "recurrent"]
-    part.nodes["recurrent"] = _weights(network.connectome, f"{where}.connectome")
-    path = [part.last, *back, part.first]
-    part.edges += zip(path[:-1], path[1:], strict=True)
-    return part
+        nodes["delay"] = nir.Delay(delay=(delay.numpy() - 1) * dt)
+        back.insert(1, "delay")
+    return Part(nodes, [*edges, *itertools.pairwise(back)], first, neuron.last)
 
 
 def _subgraph(part: Part, features: int) -> Any:
@@ -208,14 +212,14 @@ def _subgraph(part: Part, features: int) -> Any:
     return nir.NIRGraph(ends | part.nodes, edges)
 
 
-def _weights(connectome: Any, where: str) -> Any:
+def _weights(connectome: nn.Module, where: str) -> tuple[Tensor, Tensor | None]:
+    """Weights (N, N) and bias (N,) of a connectome."""
     if type(connectome) is HierarchicalConnectome:
-        return _affine(connectome.weight, None, where)
+        return connectome.weight, None
     if type(connectome) is DenseConnectome:
-        return _affine(connectome.weight, connectome.bias, where)
+        return connectome.weight, connectome.bias
     if type(connectome) is OneToOneConnectome:
-        # Neither Norse nor snnTorch has Scale; a diagonal matrix they both have.
-        return _affine(torch.diag(connectome.weight), None, where)
+        return torch.diag(connectome.weight), None
     raise refuse(
         f"{where} ({type(connectome).__name__})",
         "its transmission",
@@ -225,12 +229,16 @@ def _weights(connectome: Any, where: str) -> Any:
 
 def _affine(weight: Tensor, bias: Tensor | None, where: str) -> Any:
     nir = require("nir", extra="export")
-    for name, x in (("weight", weight), ("bias", bias)):
-        if x is not None and not bool(torch.isfinite(x).all()):
-            raise ValueError(f"{where}.{name}: has NaN or Inf, expected finite values")
+    weights = _finite(weight, f"{where}.weight")
     if bias is None:
-        return nir.Linear(weight=array(weight))
-    return nir.Affine(weight=array(weight), bias=array(bias))
+        return nir.Linear(weight=weights)
+    return nir.Affine(weight=weights, bias=_finite(bias, f"{where}.bias"))
+
+
+def _finite(x: Tensor, where: str) -> NDArray[Any]:
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"{where}: has NaN or Inf, expected finite values")
+    return array(x)
 
 
 def _ends(node: Any) -> tuple[int, int]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from phc_snn.extras import require
 
-_TYPES = frozenset(
-    "Affine AvgPool2d Conv1d Conv2d CubaLI CubaLIF Delay Flatten I IF Input LI LIF Linear NIRGraph "
-    "Output Scale SumPool2d Threshold".split()
-)
+_TYPES = {
+    *("Input", "Output", "NIRGraph"),
+    *("Affine", "Linear", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten"),
+    *("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF", "Threshold", "Delay"),
+}
 _FIELDS = 32
 """Most entries of one node; NIR's largest has ten."""
 _NAME = 256
@@ -66,12 +67,13 @@ class _Inspection:
             )
         group = self._group(parent, name, where)
         members = self._members(group, where, _FIELDS)
-        if members.get("type") is not self.h5py.h5o.TYPE_DATASET:
+        if members.get("type") != self.h5py.h5o.TYPE_DATASET:
             raise ValueError(f"{where}: has no 'type', expected the name of a NIR node")
         found = self._text(self._dataset(group, "type", f"{where}/type"), f"{where}/type")
         if len(found) != 1 or found[0] not in _TYPES:
             raise ValueError(
-                f"{where}/type: got {', '.join(found)!r}, expected one of {', '.join(sorted(_TYPES))}"
+                f"{where}/type: got {', '.join(found)!r}, expected one of "
+                + ", ".join(sorted(_TYPES))
             )
         for field, kind in members.items():
             inner = f"{where}/{field}"
@@ -101,7 +103,7 @@ class _Inspection:
 
     def _value(self, group: Any, name: str, where: str, edges: bool = False) -> None:
         dataset = self._dataset(group, name, where)
-        shape = dataset.shape or ()
+        shape: tuple[int, ...] = dataset.shape or ()
         if edges and shape != (0,):
             if len(shape) != 2 or shape[1] != 2:
                 raise ValueError(f"{where}: has shape {shape}, expected (edges, 2)")
@@ -112,7 +114,7 @@ class _Inspection:
         elif edges and shape != (0,):
             raise ValueError(f"{where}: has no text, expected pairs of names")
 
-    def _members(self, group: Any, where: str, most: int) -> dict[str, Any]:
+    def _members(self, group: Any, where: str, most: int) -> dict[str, int]:
         """Names of what is in a group and what each is, once every link is a hard one."""
         count = group.get_num_objs()
         if count > most:
@@ -136,7 +138,7 @@ class _Inspection:
             found[name] = self._once(group, raw, f"{where}/{name}")
         return found
 
-    def _once(self, group: Any, name: bytes, where: str) -> Any:
+    def _once(self, group: Any, name: bytes, where: str) -> int:
         """What an entry is; refused if it was met before."""
         info = self.h5py.h5o.get_info(group, name)
         if info.addr in self.seen:
@@ -144,7 +146,8 @@ class _Inspection:
         self.seen.add(info.addr)
         if info.type not in (self.h5py.h5o.TYPE_GROUP, self.h5py.h5o.TYPE_DATASET):
             raise ValueError(f"{where}: is neither a group nor a dataset")
-        return info.type
+        kind: int = info.type
+        return kind
 
     def _group(self, parent: Any, name: str, where: str) -> Any:
         opened = self.h5py.h5o.open(parent, name.encode())

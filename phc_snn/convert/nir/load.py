@@ -4,21 +4,16 @@ import os
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from phc_snn.convert.nir.chain import Chain
 from phc_snn.convert.nir.files import read_nir
-from phc_snn.convert.nir.motifs import Unit, find_units, read
-from phc_snn.convert.nir.units import Array, check_dt, steps_of
+from phc_snn.convert.nir.layers import LINKS, driven, link, recurrent
+from phc_snn.convert.nir.motifs import Unit, find_units
+from phc_snn.convert.nir.units import check_dt
 from phc_snn.convert.nir.wiring import Wiring, flatten
 from phc_snn.extras import require
-from phc_snn.neurons import Neuron
 from phc_snn.phc import PHC
-from phc_snn.solvers import Sequential
-from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnectome
-
-_LINKS = ("Linear", "Affine", "Scale", "Delay")
 
 
 def from_nir(graph: Any, *, dt: float | None = None) -> Chain:
@@ -67,7 +62,7 @@ def from_nir(graph: Any, *, dt: float | None = None) -> Chain:
     step = _time_step(graph, dt)
     units = find_units(wiring, step)
     for name in wiring.nodes:
-        if wiring.kind(name) not in ("Input", "Output", *_LINKS) and not any(
+        if wiring.kind(name) not in ("Input", "Output", *LINKS) and not any(
             name in unit.body for unit in units.values()
         ):
             raise ValueError(
@@ -120,8 +115,13 @@ class _Builder:
             self._expect_sources(name, {before, *loop[-1:]})
             walked |= {name, *loop}
             width = self._width(name, width)
-            layers.append(self._layer(name, loop, width))
-            width = _given(layers[-1], width)
+            layer = self._layer(name, loop, width)
+            if isinstance(layer, PHC):
+                joined = driven(layers[-1] if layers else None, layer)
+                if joined is not None:
+                    layers[-1:], layer = [], joined
+            layers.append(layer)
+            width = layer.out_features if isinstance(layer, nn.Linear) else width
             before, name = name, after
         self._expect_sources(name, {before})
         walked.add(name)
@@ -189,7 +189,7 @@ class _Builder:
         """The links from ``name`` to ``goal``; None where the way does not lead there."""
         path: list[str] = []
         while name != goal:
-            if self.wiring.kind(name) not in _LINKS or name in path:
+            if self.wiring.kind(name) not in LINKS or name in path:
                 return None
             path.append(name)
             targets = self.wiring.targets(name)
@@ -215,85 +215,9 @@ class _Builder:
 
     def _layer(self, name: str, loop: list[str], width: int) -> nn.Module:
         if name not in self.units:
-            return self._link(name, width)
+            return link(self.wiring, name, width, self.dt)
         neuron = self.units[name].build(width)
-        return self._recurrent(neuron, name, loop) if loop else neuron
-
-    def _link(self, name: str, width: int) -> nn.Module:
-        node, label = self.wiring.nodes[name], self.wiring.label(name)
-        kind = self.wiring.kind(name)
-        if kind == "Delay":
-            return Delay(width, self._steps(name, width))
-        if kind == "Scale":
-            return OneToOneConnectome(_tensor(read(node, label, "scale", width)))
-        weight, bias = self._weights(name, width)
-        layer = nn.utils.skip_init(nn.Linear, width, len(weight), bias=bias is not None)
-        with torch.no_grad():
-            layer.weight.copy_(weight)
-            if bias is not None:
-                layer.bias.copy_(bias)
-        return layer
-
-    def _recurrent(self, neuron: Neuron, name: str, loop: list[str]) -> PHC:
-        features = neuron.features
-        delay = np.ones(features, dtype=np.int64)
-        connectome: Connectome | None = None
-        for link in loop:
-            if link == name:
-                continue
-            if self.wiring.kind(link) == "Delay":
-                steps = self._steps(link, features)
-                if connectome is not None and len(set(steps)) > 1:
-                    raise ValueError(
-                        f"{self.wiring.label(link)}: delays what each neuron receives, expected "
-                        "one delay for all, or a Delay before the weights"
-                    )
-                delay = delay + np.asarray(steps)
-                continue
-            if connectome is not None:
-                raise ValueError(
-                    f"{self.wiring.label(link)}: is the second set of weights in the loop of "
-                    f"{name!r}, expected one"
-                )
-            connectome = self._connectome(link, features)
-        if connectome is None:
-            connectome = OneToOneConnectome(torch.ones(features))
-        same = len(set(delay.tolist())) == 1
-        synapses = Delay(features, int(delay[0]) if same else torch.from_numpy(delay))
-        return PHC(neuron, synapses, connectome, solver=Sequential())
-
-    def _connectome(self, name: str, features: int) -> Connectome:
-        if self.wiring.kind(name) == "Scale":
-            node, label = self.wiring.nodes[name], self.wiring.label(name)
-            return OneToOneConnectome(_tensor(read(node, label, "scale", features)))
-        weight, bias = self._weights(name, features)
-        if len(weight) != features:
-            raise ValueError(
-                f"{self.wiring.label(name)}: gives {len(weight)} values back to {features} neurons"
-            )
-        return DenseConnectome(weight, bias)
-
-    def _steps(self, name: str, features: int) -> list[int]:
-        label = self.wiring.label(name)
-        try:
-            return steps_of(read(self.wiring.nodes[name], label, "delay", features), self.dt)
-        except ValueError as error:
-            raise error if label in str(error) else ValueError(f"{label}: {error}") from error
-
-    def _weights(self, name: str, width: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        node, label = self.wiring.nodes[name], self.wiring.label(name)
-        shape = tuple(np.shape(node.weight))
-        if len(shape) != 2 or shape[1] != width:
-            raise ValueError(f"{label}: weight has shape {shape}, expected (outputs, {width})")
-        weight = read(node, label, "weight", shape[0] * shape[1]).reshape(shape)
-        if self.wiring.kind(name) == "Linear":
-            return _tensor(weight), None
-        return _tensor(weight), _tensor(read(node, label, "bias", shape[0]))
-
-
-def _tensor(values: Array) -> torch.Tensor:
-    return torch.from_numpy(values).to(torch.get_default_dtype())
-
-
-def _given(layer: nn.Module, width: int) -> int:
-    return layer.out_features if isinstance(layer, nn.Linear) else width
+        if not loop:
+            return neuron
+        links = [step for step in loop if step != name]
+        return recurrent(self.wiring, neuron, links, self.dt)

@@ -39,9 +39,8 @@ def find_units(wiring: Wiring, dt: float) -> dict[str, Unit]:
     adaptive = [_suppressed(wiring, name, dt) for name in wiring.named("Threshold")]
     units = [unit for unit in adaptive if unit is not None]
     taken = frozenset().union(*(unit.body for unit in units))
-    for name in wiring.named("Threshold"):
-        if name not in taken:
-            units.append(_fired(wiring, name, dt))
+    fired = [name for name in wiring.named("Threshold") if name not in taken]
+    units += [_fired(wiring, name, dt) for name in fired]
     units += [_complete(wiring, name, dt) for name in wiring.named("LIF", "IF", "CubaLIF")]
     for unit in units:
         _check_closed(wiring, unit)
@@ -176,10 +175,14 @@ def _suppressed(wiring: Wiring, name: str, dt: float) -> Unit | None:
             and wiring.sources(crossing[0]) == [membrane]
         ):
             body = {name, membrane, suppression, crossing[0]} | ({lag} if lag else set())
-            parts = (membrane, suppression, crossing[0], name)
-            nodes = [_Node(wiring, part, dt) for part in parts]
-            delay = _Node(wiring, lag, dt) if lag else None
-            return Unit(membrane, name, frozenset(body), _alif(*nodes, delay))
+            build = _alif(
+                _Node(wiring, membrane, dt),
+                _Node(wiring, suppression, dt),
+                _Node(wiring, crossing[0], dt),
+                _Node(wiring, name, dt),
+                _Node(wiring, lag, dt) if lag else None,
+            )
+            return Unit(membrane, name, frozenset(body), build)
     return None
 
 

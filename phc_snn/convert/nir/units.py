@@ -1,7 +1,7 @@
 """Between factors per step and NIR's time constants, by forward Euler.
 
-NIR states neurons in continuous time, ``tau dv/dt = -v + r I``; a simulator picks the step. Norse and
-snnTorch both take Euler's, ``v += dt/tau (r I - v)``, and so do we: a factor per step is
+NIR states neurons in continuous time, ``tau dv/dt = -v + r I``; a simulator picks the step. Norse
+and snnTorch both take Euler's, ``v += dt/tau (r I - v)``, and so do we: a factor per step is
 ``decay = 1 - dt/tau``, and what a unit of input adds in its step is ``(1 - decay) r``.
 """
 
