@@ -167,7 +167,7 @@ class _Inspection:
             raise ValueError(f"{where}: is a virtual dataset, expected the values themselves")
         if plan.get_external_count():
             raise ValueError(f"{where}: is stored in another file, expected the values themselves")
-        declared = math.prod(opened.shape or (0,)) * item
+        declared = 0 if opened.shape is None else math.prod(opened.shape) * item
         if plan.get_layout() == h5d.CHUNKED:
             chunk = math.prod(plan.get_chunk()) * item
             blocks = math.prod(
