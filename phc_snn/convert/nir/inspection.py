@@ -110,7 +110,7 @@ class _Inspection:
             self.edges += shape[0]
             self._expect(self.edges, self.limits.max_edges, "max_edges", "edges")
         if dataset.get_type().get_class() == self.h5py.h5t.STRING:
-            self._text(dataset, where)
+            self._text(dataset, where, most=2 * self.limits.max_edges if edges else _FIELDS)
         elif edges and shape != (0,):
             raise ValueError(f"{where}: has no text, expected pairs of names")
 
@@ -230,16 +230,17 @@ class _Inspection:
         except zlib.error as error:
             raise ValueError(f"{where}: a packed block is damaged ({error})") from error
 
-    def _text(self, dataset: Any, where: str) -> list[str]:
+    def _text(self, dataset: Any, where: str, most: int = _FIELDS) -> list[str]:
         """The strings of a dataset, one after the other: each can be as long as the file."""
         found = []
         values = self.h5py.Dataset(dataset)
         if dataset.get_type().get_class() != self.h5py.h5t.STRING:
             raise ValueError(f"{where}: has no text, expected some")
-        flat = math.prod(values.shape or ())
-        for i in range(flat):
-            index = tuple(int(n) for n in _unravel(i, values.shape))
-            raw = values[index]
+        count = 0 if values.shape is None else math.prod(values.shape)
+        if count > most:
+            raise ValueError(f"{where}: has {count} texts, expected at most {most}")
+        for i in range(count):
+            raw = values[tuple(_unravel(i, values.shape))]
             self._count(len(raw), where)
             if len(raw) > _NAME * 4:
                 raise ValueError(f"{where}: has a text of {len(raw)} bytes, expected {_NAME * 4}")

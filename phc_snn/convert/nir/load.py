@@ -61,10 +61,9 @@ def from_nir(graph: Any, *, dt: float | None = None) -> Chain:
     wiring = flatten(graph)
     step = _time_step(graph, dt)
     units = find_units(wiring, step)
+    known = frozenset().union(*(unit.body for unit in units.values()))
     for name in wiring.nodes:
-        if wiring.kind(name) not in ("Input", "Output", *LINKS) and not any(
-            name in unit.body for unit in units.values()
-        ):
+        if name not in known and wiring.kind(name) not in ("Input", "Output", *LINKS):
             raise ValueError(
                 f"{wiring.label(name)}: has no exact form here, expected Linear, Affine, Scale, "
                 "Delay, LIF, IF, CubaLIF, or integrators before a Threshold"
@@ -204,14 +203,19 @@ class _Builder:
 
     def _width(self, name: str, width: int | None) -> int:
         """How many values a node takes: what it is given, or what its own parameters say."""
-        if width is not None and width > 0:
-            return width
-        shape = np.asarray(next(iter(self.wiring.nodes[name].input_type.values()))).reshape(-1)
-        if not shape.size:
+        if width is None:
+            shape = np.asarray(next(iter(self.wiring.nodes[name].input_type.values()))).reshape(-1)
+            if not shape.size:
+                raise ValueError(
+                    f"{self.wiring.label(name)}: neither it nor the Input says how many values "
+                    "come in"
+                )
+            width = int(shape[-1])
+        if not 1 <= width <= _WIDEST:
             raise ValueError(
-                f"{self.wiring.label(name)}: neither it nor the Input says how many values come in"
+                f"{self.wiring.label(name)}: takes {width} values, expected 1 to {_WIDEST}"
             )
-        return int(shape[-1])
+        return width
 
     def _layer(self, name: str, loop: list[str], width: int) -> nn.Module:
         if name not in self.units:
@@ -221,3 +225,7 @@ class _Builder:
             return neuron
         links = [step for step in loop if step != name]
         return recurrent(self.wiring, neuron, links, self.dt)
+
+
+_WIDEST = 2**24
+"""Neurons in a layer; a file can name any number beside parameters that hold for all of them."""

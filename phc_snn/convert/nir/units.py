@@ -63,7 +63,7 @@ def steps_of(delay: Array, dt: float) -> list[int]:
     """Delays (s) in steps.
 
     Raises:
-        ValueError: A delay below 0, or one that is no whole number of steps.
+        ValueError: A delay below 0, one that is no whole number of steps, or more than 2**20.
     """
     exact = delay / dt
     steps = np.rint(exact)
@@ -73,4 +73,10 @@ def steps_of(delay: Array, dt: float) -> list[int]:
             f"delay: got {worst:g} s with dt={dt:g}, expected a whole number of steps, 0 or more; "
             "pass the dt that the graph was written for"
         )
+    if steps.max() > _LONGEST:
+        raise ValueError(f"delay: got {steps.max():g} steps, expected at most {_LONGEST}")
     return [int(step) for step in steps]
+
+
+_LONGEST = 2**20
+"""Steps; a run holds as many spikes of every neuron, and a file can ask for any number."""

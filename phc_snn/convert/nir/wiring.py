@@ -50,49 +50,69 @@ def flatten(graph: Any) -> Wiring:
     A node of a graph in it is named ``graph.node``.
 
     Raises:
-        ValueError: An edge from or to a node that is not there, or written twice; a graph inside
-            that has not one input and one output.
+        ValueError: An edge from or to a node that is not there; a graph inside that has not one
+            input and one output.
     """
-    nodes, edges, _ = _flat(graph, "")
-    return Wiring(nodes, edges)
+    flat = _Flattening()
+    flat.add(graph, "")
+    for gate in flat.gates:
+        flat.dissolve(gate)
+    edges = [(source, target) for source, ends in flat.targets.items() for target in ends]
+    return Wiring({name: flat.nodes[name] for name in flat.targets}, edges)
 
 
-Edges = list[tuple[str, str]]
+class _Flattening:
+    def __init__(self) -> None:
+        self.nodes: dict[str, Any] = {}
+        # Dictionaries for their order: what comes out may not change from run to run.
+        self.targets: dict[str, dict[str, None]] = {}
+        self.sources: dict[str, dict[str, None]] = {}
+        self.gates: list[str] = []
 
+    def add(self, graph: Any, prefix: str) -> None:
+        nir = require("nir", extra="export")
+        first, last = {}, {}
+        for name, node in graph.nodes.items():
+            full = prefix + name
+            first[name] = last[name] = full
+            if isinstance(node, nir.NIRGraph):
+                self.add(node, f"{full}.")
+                first[name], last[name] = _gates(node, full)
+                self.gates += [first[name], last[name]]
+            else:
+                self.nodes[full] = node
+                self.targets[full], self.sources[full] = {}, {}
+        for source, target in graph.edges:
+            for name in (source, target):
+                if name not in graph.nodes:
+                    raise ValueError(
+                        f"edge {source!r} -> {target!r}: there is no node {prefix + name!r}, "
+                        "expected edges between nodes of the graph"
+                    )
+            self.connect(last[source], first[target])
 
-def _flat(graph: Any, prefix: str) -> tuple[dict[str, Any], Edges, dict[str, tuple[str, str]]]:
-    """Nodes, edges, and for each graph inside its input and output."""
-    nir = require("nir", extra="export")
-    nodes: dict[str, Any] = {}
-    edges: Edges = []
-    inside: dict[str, tuple[str, str]] = {}
-    for name, node in graph.nodes.items():
-        full = prefix + name
-        if not isinstance(node, nir.NIRGraph):
-            nodes[full] = node
-            continue
-        inner, inner_edges, _ = _flat(node, f"{full}.")
-        nodes |= inner
-        edges += inner_edges
-        inside[full] = _gates(node, full)
-    for source, target in dict.fromkeys(map(tuple, graph.edges)):
-        for name in (source, target):
-            if name not in graph.nodes:
-                raise ValueError(
-                    f"edge {source!r} -> {target!r}: there is no node {prefix + name!r}, expected "
-                    "edges between nodes of the graph"
-                )
-        edges.append(
-            (
-                inside.get(prefix + source, ("", prefix + source))[1],
-                inside.get(prefix + target, (prefix + target, ""))[0],
+    def connect(self, source: str, target: str) -> None:
+        self.targets[source][target] = None
+        self.sources[target][source] = None
+
+    def dissolve(self, gate: str) -> None:
+        """Whatever fed the end of a graph inside feeds what that fed."""
+        before, after = self.sources.pop(gate), self.targets.pop(gate)
+        if len(before) * len(after) > _MOST_JOINED:
+            raise ValueError(
+                f"node {gate!r}: leads from {len(before)} nodes to {len(after)}, expected a few"
             )
-        )
-    for entry, exit_ in inside.values():
-        edges = _without(entry, edges)
-        edges = _without(exit_, edges)
-        del nodes[entry], nodes[exit_]
-    return nodes, edges, inside
+        for source in before:
+            del self.targets[source][gate]
+        for target in after:
+            del self.sources[target][gate]
+        for source in before:
+            for target in after:
+                self.connect(source, target)
+
+
+_MOST_JOINED = 1000
+"""Edges for one end of a graph inside; a file could ask for the square of its own."""
 
 
 def _gates(graph: Any, name: str) -> tuple[str, str]:
@@ -106,11 +126,3 @@ def _gates(graph: Any, name: str) -> tuple[str, str]:
             )
         found.append(f"{name}.{ends[0]}")
     return found[0], found[1]
-
-
-def _without(name: str, edges: Edges) -> Edges:
-    """Whatever fed ``name`` feeds what it fed."""
-    before = [source for source, target in edges if target == name]
-    after = [target for source, target in edges if source == name]
-    kept = [edge for edge in edges if name not in edge]
-    return list(dict.fromkeys(kept + [(s, t) for s in before for t in after]))

@@ -156,14 +156,16 @@ def test_surrogates_of_snntorch_fire_as_a_step():
 def test_time_steps_are_checked(tmp_path):
     neuron = phc.LIF(4)
     for dt in (0.0, -1.0, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match="dt: got .*, expected a positive number of seconds"):
+        with pytest.raises(ValueError, match=r"dt: got .*, expected a positive number of seconds"):
             to_nir(neuron, dt=dt)
     for dt in ("1", True, None):
-        with pytest.raises(TypeError, match="dt: got .*, expected seconds for a time step"):
+        with pytest.raises(TypeError, match=r"dt: got .*, expected seconds for a time step"):
             to_nir(neuron, dt=dt)
-    with pytest.raises(ValueError, match="dt: got None, expected seconds for a time step, as 1e-3"):
+    with pytest.raises(
+        ValueError, match=r"dt: got None, expected seconds for a time step, as 1e-3"
+    ):
         write_nir(tmp_path / "a.nir", neuron)
-    with pytest.raises(ValueError, match="dt: got 0.1 with a graph, expected None"):
+    with pytest.raises(ValueError, match=r"dt: got 0\.1 with a graph, expected None"):
         write_nir(tmp_path / "a.nir", to_nir(neuron, dt=1e-3), dt=0.1)
     assert not list(tmp_path.iterdir())
 
@@ -240,6 +242,18 @@ IN = {
     "into the past": (
         lambda: single(nir.Delay(-1e-3 * E)),
         r"node 'n' \(Delay\): delay: got -0.001 s .* expected a whole number of steps, 0 or more",
+    ),
+    "delay without end": (
+        lambda: single(nir.Delay(1e9 * E)),
+        r"node 'n' \(Delay\): delay: got 1e\+12 steps, expected at most 1048576",
+    ),
+    "width without end": (
+        lambda: single(nir.Scale(np.array(1.0)), size=10**12),
+        r"node 'n' \(Scale\): takes 1000000000000 values, expected 1 to 16777216",
+    ),
+    "a knot": (
+        lambda: knot(40),
+        r"node 'g.input': leads from 40 nodes to 40, expected a few",
     ),
     "branch": (
         lambda: graph("input>a input>b a>output b>output", a=leaky(), b=leaky()),
@@ -331,6 +345,15 @@ def suppressed(crossing=E, r=-E, lag=1e-3 * E, tau=1e-2 * E):
     )
 
 
+def knot(size):
+    """A graph in a graph, whose input is fed by many and feeds many."""
+    scales = {f"s{i}": nir.Scale(E) for i in range(size)}
+    wires = [f"input>{name} {name}>output" for name in scales]
+    inner = graph(" ".join(wires), **scales)
+    wires = [f"input>{name} {name}>g" for name in scales]
+    return graph(" ".join(wires) + " g>output", g=inner, **scales)
+
+
 @pytest.mark.parametrize("name", IN)
 def test_what_does_not_come_in_is_named(name):
     build, message = IN[name]
@@ -345,7 +368,7 @@ def test_the_suppressed_neuron_of_these_tests_comes_in():
 
 
 def test_a_graph_without_its_time_step_needs_one():
-    with pytest.raises(ValueError, match="dt: got None and the graph records none, .* 1e-4"):
+    with pytest.raises(ValueError, match=r"dt: got None and the graph records none, .* 1e-4"):
         from_nir(single(leaky()))
     with pytest.raises(TypeError, match=r"graph: got int, expected a nir\.NIRGraph or the path"):
         from_nir(3)
