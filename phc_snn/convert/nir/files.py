@@ -95,7 +95,7 @@ _DAMAGE = (
 
 def _image(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file, read once."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path}: is not a regular file")
@@ -107,3 +107,8 @@ def _image(path: Path, max_bytes: int) -> bytes:
     if len(image) > max_bytes:
         raise ValueError(f"{path}: grew beyond max_bytes={max_bytes} while it was read")
     return image
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting, as a named pipe would have us wait for somebody to write."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

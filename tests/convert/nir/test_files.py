@@ -1,6 +1,7 @@
 """Files that do more than hold a network are refused before any of it is done."""
 
 import contextlib
+import os
 import struct
 import zlib
 
@@ -399,8 +400,10 @@ def test_what_is_no_file(tmp_path):
         read_nir(tmp_path / "none.nir")
     with pytest.raises(IsADirectoryError):
         read_nir(tmp_path)
-    with pytest.raises(ValueError, match="/dev/null: is not a regular file"):
-        read_nir("/dev/null")
+    os.mkfifo(tmp_path / "pipe.nir")
+    for name in ("/dev/null", tmp_path / "pipe.nir"):
+        with pytest.raises(ValueError, match=f"{name}: is not a regular file"):
+            read_nir(name)
 
 
 def test_the_file_is_opened_once(path, monkeypatch):

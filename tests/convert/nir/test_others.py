@@ -1,5 +1,9 @@
 """Norse and snnTorch run our files with our spikes, and we theirs."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -205,6 +209,19 @@ def test_a_file_that_norse_could_not_run_comes_back(tmp_path):
     with quiet():
         pytest.importorskip("norse", reason="norse is not installed")
     assert (run_by_norse(network, x_seq, tmp_path / "network.nir") != ours).any()
+
+
+def test_the_example_names_what_is_not_installed(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    example = Path(phc.__file__).parents[1] / "examples" / "10_nir_round_trip.py"
+    for module in ("norse", "norse.torch"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(sys, "argv", [str(example), "--small", "--out", str(tmp_path)])
+    runpy.run_path(str(example), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "Norse: norse is not installed; install it with: pip install 'phc-snn[norse]'" in printed
+    assert "snnTorch: 0 of 5120 neuron-steps differ" in printed
+    assert (tmp_path / "nir_round_trip.png").exists()
 
 
 def test_weights_are_not_shared_with_the_network():
