@@ -30,6 +30,7 @@ RANK = {name: i for i, names in enumerate(RANKS) for name in names}
 STRANGERS = {("neurons", "synapses"), ("synapses", "neurons")}
 OPTIONAL = {
     "aeon",
+    "h5py",
     "lightning",
     "matplotlib",
     "nir",
