@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import phc_snn as phc
-from phc_snn.convert.nir import from_nir, read_nir, write_nir
+from phc_snn import from_nir, read_nir, write_nir
 from phc_snn.extras import MissingExtraError, require
 
 DT = 1e-4  # seconds; snnTorch takes no other

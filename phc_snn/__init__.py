@@ -19,6 +19,7 @@ from phc_snn.convert import (
     phase_diagram,
     van_rossum_distance,
 )
+from phc_snn.convert.nir import Chain, from_nir, read_nir, to_nir, write_nir
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
@@ -51,6 +52,7 @@ __all__ = [
     "Adjoint",
     "Attribution",
     "BridgeComparison",
+    "Chain",
     "Comparison",
     "Connectome",
     "CubaLIF",
@@ -84,10 +86,14 @@ __all__ = [
     "compare_bridges",
     "detach",
     "finetune_sequential",
+    "from_nir",
     "from_snntorch",
     "functional",
     "measure_divergence",
     "phase_diagram",
+    "read_nir",
     "reset",
+    "to_nir",
     "van_rossum_distance",
+    "write_nir",
 ]

@@ -32,7 +32,7 @@ class Chain(nn.Module):
 
     Example:
         >>> import torch, phc_snn as phc
-        >>> from phc_snn.convert.nir import Chain
+        >>> from phc_snn import Chain
         >>> chain = Chain([torch.nn.Linear(3, 8), phc.LIF(8), torch.nn.Linear(8, 2)])
         >>> output, state = chain(torch.ones(5, 4, 3))
         >>> output.shape

@@ -55,7 +55,7 @@ def to_nir(model: nn.Module, *, dt: float) -> Any:
 
     Example:
         >>> import torch, phc_snn as phc
-        >>> from phc_snn.convert.nir import to_nir
+        >>> from phc_snn import to_nir
         >>> network = phc.PHC(
         ...     phc.LIF(8, reset_mechanism="zero"), phc.Delay(8), phc.DenseConnectome(torch.eye(8))
         ... )
@@ -101,7 +101,7 @@ def write_nir(path: str | os.PathLike[str], model: Any, *, dt: float | None = No
 
     Example:
         >>> import pathlib, tempfile, phc_snn as phc
-        >>> from phc_snn.convert.nir import read_nir, write_nir
+        >>> from phc_snn import read_nir, write_nir
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "network.nir"
         ...     write_nir(path, phc.LIF(8, reset_mechanism="zero"), dt=1e-4)

@@ -52,7 +52,7 @@ def read_nir(
 
     Example:
         >>> import pathlib, tempfile, phc_snn as phc
-        >>> from phc_snn.convert.nir import read_nir, write_nir
+        >>> from phc_snn import read_nir, write_nir
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "network.nir"
         ...     write_nir(path, phc.LIF(8, reset_mechanism="zero"), dt=1e-4)

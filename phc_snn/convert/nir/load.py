@@ -41,7 +41,7 @@ def from_nir(graph: Any, *, dt: float | None = None) -> Chain:
 
     Example:
         >>> import torch, phc_snn as phc
-        >>> from phc_snn.convert.nir import from_nir, to_nir
+        >>> from phc_snn import from_nir, to_nir
         >>> network = phc.PHC(
         ...     phc.LIF(8, reset_mechanism="zero"), phc.Delay(8), phc.DenseConnectome(torch.eye(8))
         ... )

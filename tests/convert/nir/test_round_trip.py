@@ -63,6 +63,8 @@ def test_neurons(name, dt, tmp_path):
         assert copy.layers[0].reset_mechanism == neuron.reset_mechanism
         found = copy.layers[0].coefficients(torch.float32)._asdict()
         for parameter, value in neuron.coefficients(torch.float32)._asdict().items():
+            if not isinstance(value, torch.Tensor):
+                continue  # spike functions and the reset, which the run below tells
             if not name.startswith("ALIF"):
                 assert torch.equal(found[parameter], value)
             elif not parameter.startswith("adaptation"):
