@@ -19,7 +19,8 @@ RANKS = [
     {"circuit"},
     {"solvers"},
     {"phc"},
-    {"encoder", "models"},
+    {"encoder", "readout"},
+    {"models"},
     {"convert", "data", "training", "plots", "report"},
     {"cli", "commands"},
 ]
@@ -28,6 +29,7 @@ RANK = {name: i for i, names in enumerate(RANKS) for name in names}
 STRANGERS = {("neurons", "synapses"), ("synapses", "neurons")}
 OPTIONAL = {
     "aeon",
+    "h5py",
     "lightning",
     "matplotlib",
     "nir",
