@@ -19,7 +19,7 @@ class SparseFrames(NamedTuple):
     Attributes:
         steps: T, the number of frames.
         shape: Of one frame.
-        cells: (n,) positions of the counts in the flattened (T, *shape), ascending, int64.
+        cells: (n,) positions of the counts in the flattened (T, *shape), ascending, uint32.
         counts: (n,) at least 1, in the smallest unsigned integer type that holds them.
     """
 
@@ -75,7 +75,7 @@ def count_events(events: Any, sensor: Sensor, *, window: int, downsample: int = 
             wrong = place[name][(place[name] < 0) | (place[name] >= size)][0]
             raise ValueError(f"{name}: an event at {wrong}, expected 0 to {size - 1}")
     if not len(events):
-        return SparseFrames(0, shape, np.zeros(0, np.int64), np.zeros(0, np.uint8))
+        return SparseFrames(0, shape, np.zeros(0, np.uint32), np.zeros(0, np.uint8))
     times = events["t"].astype(np.int64)
     step = (times - times.min()) // window
     steps = int(step.max()) + 1
@@ -86,4 +86,5 @@ def count_events(events: Any, sensor: Sensor, *, window: int, downsample: int = 
         )
     index = [step] + [place[name] // (1 if name == "p" else downsample) for name in axes]
     cells, counts = np.unique(np.ravel_multi_index(index, (steps, *shape)), return_counts=True)
-    return SparseFrames(steps, shape, cells, counts.astype(np.min_scalar_type(counts.max())))
+    smallest = np.min_scalar_type(counts.max())
+    return SparseFrames(steps, shape, cells.astype(np.uint32), counts.astype(smallest))
