@@ -43,8 +43,11 @@ def train(
     ] = None,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons in the network.")] = _D.neurons,
     topology: Annotated[
-        TopologyChoice, typer.Option(help="Connections between the two regions.")
+        TopologyChoice, typer.Option(help="Connections between regions.")
     ] = TopologyChoice.bidirectional,
+    regions: Annotated[
+        int, typer.Option(min=1, help="Of the neurons; the first takes the input.")
+    ] = _D.regions,
     delay: Annotated[int, typer.Option(min=1, help="Synaptic delay in time steps.")] = _D.delay,
     solver: Annotated[
         SolverChoice, typer.Option(help="Solver that trains, and the parallel mode.")
@@ -84,6 +87,7 @@ def train(
         cache=cache,
         neurons=neurons,
         topology=topology.value,
+        regions=regions,
         delay=delay,
         solver=solver.value,
         sweeps=sweeps,

@@ -1,5 +1,6 @@
-"""A data set as `train` takes it: sequences of any length, standardised, with their labels."""
+"""A data set as `train` takes it: sequences of any length, scaled, with their labels."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ WINDOW = 10.0
 """Default time of a frame, ms."""
 DOWNSAMPLE = {"nmnist": 2, "dvsgesture": 4, "shd": 5, "ssc": 5}
 """Default downsampling of each event set: 578, 2048 and 140 cells in a frame."""
-_SMALLEST_SCALE = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,23 @@ class Recordings:
     about: dict[str, Any]
 
 
-class Standardized(Dataset[tuple[Tensor, int]]):
-    """Frames, flattened, as ``(log(1 + count) - mean) / scale``; mean and scale are (D_in,).
+class ScaledFrames(Dataset[tuple[Tensor, int]]):
+    """Frames, flattened, as ``log(1 + count) / scale``.
 
-    The logarithm keeps a few cells that see very many events from drowning the others.
+    The logarithm keeps a few cells that see very many events from drowning the others. A cell
+    without events stays 0: most are, and their silence is no signal. How many events a frame has in
+    all hardly matters, because the encoder normalises each step.
     """
 
-    def __init__(self, dataset: EventDataset, mean: Tensor, scale: Tensor) -> None:
-        self.dataset, self.mean, self.scale = dataset, mean, scale
+    def __init__(self, dataset: EventDataset, scale: float) -> None:
+        self.dataset, self.scale = dataset, scale
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         frames, label = self.dataset[index]
-        return (torch.log1p(frames.flatten(1)) - self.mean) / self.scale, label
+        return torch.log1p(frames.flatten(1)) / self.scale, label
 
 
 def read_recordings(
@@ -62,7 +64,7 @@ def read_recordings(
 ) -> Recordings:
     """Read an event set or a set of the UEA archive.
 
-    Mean and scale come from the training part alone.
+    Whatever scales the input comes from the training part alone.
 
     Args:
         data: ``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``, or the name of a UEA set.
@@ -99,38 +101,32 @@ def read_recordings(
         )
         for split in ("train", "test")
     )
-    mean, scale = log_moments(train)
+    scale = log_deviation(train)
     about = {
         "events": {"window": window, "downsample": downsample},
-        "scaling": {"mean": mean.tolist(), "scale": scale.tolist()},
+        "scaling": {"scale": scale},
     }
     return Recordings(
         train.classes,
         train.features,
-        Standardized(train, mean, scale),
-        Standardized(test, mean, scale),
+        ScaledFrames(train, scale),
+        ScaledFrames(test, scale),
         about,
     )
 
 
-def log_moments(dataset: EventDataset) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of ``log(1 + count)`` in each cell, over all frames; (D_in,).
-
-    The deviation of a cell that hardly ever sees an event is raised to a small part of the largest:
-    one stray event would otherwise outweigh all else.
-    """
-    steps = 0
-    total = torch.zeros(dataset.features, dtype=torch.float64)
-    squares = torch.zeros_like(total)
+def log_deviation(dataset: EventDataset) -> float:
+    """Standard deviation of ``log(1 + count)`` over all cells of all frames; 1 if it is 0."""
+    count = 0
+    total = squares = 0.0
     for i in range(len(dataset)):
-        values = torch.log1p(dataset[i][0].flatten(1)).double()
-        steps += len(values)
-        total += values.sum(0)
-        squares += values.square().sum(0)
-    mean = total / max(steps, 1)
-    scale = (squares / max(steps, 1) - mean.square()).clamp(min=0.0).sqrt()
-    largest = scale.max() if scale.max() > 0 else torch.ones_like(scale.max())
-    return mean.float(), scale.clamp(min=_SMALLEST_SCALE * largest).float()
+        values = torch.log1p(dataset[i][0]).double()
+        count += values.numel()
+        total += float(values.sum())
+        squares += float(values.square().sum())
+    mean = total / max(count, 1)
+    variance = squares / max(count, 1) - mean**2
+    return math.sqrt(variance) if variance > 0 else 1.0
 
 
 def _series(name: str, folder: Path | None) -> Recordings:
