@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import torch
 from torch import Tensor, nn
 
+from phc_snn import numerics
 from phc_snn.checks import check_finite, check_input, check_positive, check_state
 from phc_snn.circuit import PHCState, Solution
 from phc_snn.encoder import Encoder
@@ -16,6 +17,7 @@ from phc_snn.neurons import ALIF
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.phc import PHC
 from phc_snn.process import Process
+from phc_snn.readout import add_over_time, check_labels, check_lengths, mean_over_steps
 from phc_snn.solvers import Solver, solver_from_dict, solver_to_dict
 from phc_snn.state import batch_size
 from phc_snn.synapses import Delay, HierarchicalConnectome, Topology, TsodyksMarkram
@@ -27,7 +29,13 @@ TopologyName = Literal["feedforward", "bidirectional"]
 
 
 class PHCSSMState(NamedTuple):
-    """State of a `PHCSSM`: the network's, and the readout's running sum over the steps so far."""
+    """State of a `PHCSSM`: the network's, and the readout's running sum over the steps so far.
+
+    Attributes:
+        network: After all steps, padding included.
+        total: (B, r), summed over each sample's own steps.
+        steps: (B,), their number.
+    """
 
     network: PHCState
     total: Tensor
@@ -41,11 +49,13 @@ class PHCSSMOutput(NamedTuple):
         logits: (B, C), after the last step.
         solution: The network's `Solution`: spikes, voltage, sweeps, certificate.
         state: To carry into the next chunk.
+        lengths: (B,) steps of each sample that were not padding; None if all were the sample's own.
     """
 
     logits: Tensor
     solution: Solution
     state: PHCSSMState
+    lengths: Tensor | None = None
 
 
 class ParameterCount(NamedTuple):
@@ -186,7 +196,12 @@ class PHCSSM(nn.Module):
         )
 
     def forward(
-        self, x_seq: Tensor, state: PHCSSMState | None = None, *, solver: Solver | None = None
+        self,
+        x_seq: Tensor,
+        state: PHCSSMState | None = None,
+        *,
+        solver: Solver | None = None,
+        lengths: Tensor | None = None,
     ) -> PHCSSMOutput:
         """Classify sequences, or go on with them.
 
@@ -194,22 +209,34 @@ class PHCSSM(nn.Module):
             x_seq: (T, B, D_in), time first.
             state: State carried from the chunk before; the logits then count its steps too.
             solver: How to close the recurrent loop; None takes the model's own.
+            lengths: (B,) integers, the steps of each sample that are its own; what follows is
+                padding, of which neither logits nor loss take notice. None (default): all T.
+
+        The logits of a sample have the same bits in any batch, padded to any length, whole, in
+        chunks or by `step`, with every solver whose own result is so: `Sequential` and `Exact`, and
+        `Jacobi` without a tolerance, where the scan backend keeps the step's order (on the CPU). A
+        tolerance looks at all T steps, padding included, so padding can change the number of
+        sweeps; so can it change what `Exact` achieves within ``max_sweeps``.
 
         Raises:
-            TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
-            ValueError: A wrong shape, a state of another batch size, NaN or Inf.
+            TypeError: Input that is not a floating-point tensor; a state of another kind or dtype;
+                lengths that are not integers.
+            ValueError: A wrong shape, a state of another batch size, NaN or Inf, or lengths outside
+                0 to T.
         """
         resting = self._check("x_seq", x_seq, ("T", "B", "D_in"), state)
+        if lengths is not None:
+            check_lengths(lengths, len(x_seq), x_seq)
         carried = None if state is None else state.network
         solution = self.network(self.encoder(x_seq), carried, solver=solver)
         read = solution.voltage if self.readout == "voltage" else solution.spikes
         before = resting if state is None else state
         after = PHCSSMState(
             solution.state,
-            before.total + read[..., self.topology.readout].sum(0),
-            before.steps + x_seq.shape[0],
+            add_over_time(before.total, read[..., self.topology.readout], lengths),
+            before.steps + (x_seq.shape[0] if lengths is None else lengths),
         )
-        return PHCSSMOutput(self.logits(after), solution, after)
+        return PHCSSMOutput(self.logits(after), solution, after, lengths)
 
     def step(self, x_t: Tensor, state: PHCSSMState | None = None) -> tuple[Tensor, PHCSSMState]:
         """One sample in, ``x_t`` (B, D_in), one decision out: logits (B, C) over all steps so far.
@@ -231,11 +258,14 @@ class PHCSSM(nn.Module):
         In the dtype of the weights, whatever the input's.
         """
         mean = state.total / state.steps.clamp(min=1)[:, None]
-        decoded: Tensor = self.decoder(self.norm(mean.to(self.decoder.weight.dtype)))
-        return decoded
+        normed = self.norm(mean.to(self.decoder.weight.dtype))
+        return numerics.linear(normed, self.decoder.weight) + self.decoder.bias
 
     def loss(self, output: PHCSSMOutput, labels: Tensor) -> Tensor:
         """Cross-entropy plus the rate and voltage terms of each region (Eq. 19); a scalar.
+
+        Rate and voltage are means over the neurons and over the samples' own steps: padding that
+        ``lengths`` told `forward` of does not count.
 
         Args:
             output: What `forward` returned.
@@ -248,8 +278,9 @@ class PHCSSM(nn.Module):
         Warns:
             UserWarning: No neuron fired in the whole batch, so that nothing can be learned.
         """
-        labels = self._check_labels(labels, len(output.logits))
-        if output.solution.spikes.numel() and not bool(output.solution.spikes.any()):
+        labels = check_labels(labels, len(output.logits))
+        spikes, voltage = output.solution.spikes, output.solution.voltage
+        if spikes.numel() and not bool(spikes.any()):
             warnings.warn(
                 "no neuron fired in this batch; is each input channel standardised (mean 0, "
                 "variance 1)?",
@@ -258,28 +289,16 @@ class PHCSSM(nn.Module):
         loss = nn.functional.cross_entropy(
             output.logits, labels, label_smoothing=self.label_smoothing
         )
-        if output.solution.spikes.numel() == 0:
+        if spikes.numel() == 0:
             return loss  # no step, no rate
         region = self.topology.region.to(labels.device)
         for r in range(self.topology.regions):
             members = region == r
-            rate = output.solution.spikes[..., members].mean()
-            power = output.solution.voltage[..., members].square().mean()
+            rate = mean_over_steps(spikes[..., members], output.lengths)
+            power = mean_over_steps(voltage[..., members].square(), output.lengths)
             loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
             loss = loss + self.voltage_weight * power
         return loss
-
-    @staticmethod
-    def _check_labels(labels: Any, batch: int) -> Tensor:
-        if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
-            kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(f"labels: got {kind}, expected a tensor of class numbers (integers)")
-        if labels.shape != (batch,):
-            raise ValueError(
-                f"labels: got shape {tuple(labels.shape)} for a batch of {batch}, expected "
-                f"({batch},); if x is (batch, time, channels), pass x.transpose(0, 1)"
-            )
-        return labels.long()
 
     def count_parameters(self) -> ParameterCount:
         """Trainable parameters, and how many of them can act.

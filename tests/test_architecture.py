@@ -21,7 +21,8 @@ RANKS = [
     {"solvers"},
     {"phc"},
     {"layers"},
-    {"encoder", "models"},
+    {"encoder", "readout"},
+    {"models"},
     {"convert", "data", "training", "plots", "report"},
     {"cli", "commands"},
 ]

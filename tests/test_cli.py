@@ -28,6 +28,9 @@ FILES = {
 }
 MEASURED = {"divergence.png", "report.html", "report.json"}
 
+# One run serves many tests: they go to one worker, so that it is made once.
+pytestmark = pytest.mark.xdist_group("compare")
+
 
 def test_help_names_every_option_of_the_main_job(tmp_path):
     assert "compare" in run("--help").stdout

@@ -1,35 +1,31 @@
 """The main job: train in parallel over time, run step by step, say how far apart the two are."""
 
-import shlex
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-import phc_snn
 from phc_snn import plots
 from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.data import TimeSeriesDataset, load_uea
 from phc_snn.files import write_json, write_text
 from phc_snn.models import PHCSSM, TopologyName
 from phc_snn.report import write_report
-from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
+from phc_snn.solvers import Exact, Solver
 from phc_snn.training.checkpoint import save_model
+from phc_snn.training.run import (
+    SolverName,
+    check_device,
+    command_line,
+    make_solver,
+    new_folder,
+    results_in,
+    versions,
+)
 
 if TYPE_CHECKING:
     from phc_snn.training.lightning import TrainingResult
-
-SolverName = Literal["jacobi", "exact", "sequential"]
-SOLVERS: dict[str, type[Jacobi] | type[Exact] | type[Sequential]] = {
-    "jacobi": Jacobi,
-    "exact": Exact,
-    "sequential": Sequential,
-}
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,7 @@ class CompareConfig:
 
     def make_solver(self) -> Solver:
         """The solver that trains."""
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(SOLVERS)}")
-        return Jacobi(self.sweeps) if self.solver == "jacobi" else SOLVERS[self.solver]()
+        return make_solver(self.solver, self.sweeps)
 
     def check(self) -> None:
         """Refuse what can be refused before seconds are spent on imports and data.
@@ -120,7 +114,7 @@ def compare(config: CompareConfig) -> CompareResult:
         ValueError: A setting outside its range.
     """
     config.check()
-    folder = config.out or _new_folder(config.data)
+    folder = config.out or new_folder(config.data)
     with results_in(folder):
         return _compare(config, folder)
 
@@ -220,15 +214,6 @@ def summary(config: CompareConfig, result: CompareResult) -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
-    """What ran."""
-    return {
-        "phc_snn": phc_snn.__version__,
-        "torch": torch.__version__,
-        "Python": sys.version.split()[0],
-    }
-
-
 def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
     """The run as JSON values."""
     content = result.divergence.to_dict()
@@ -246,47 +231,3 @@ def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
         "modes": {name: {"accuracy": result.accuracy[name], **m} for name, m in modes.items()},
         "curve": content["curve"],
     }
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        ValueError: Another name than cpu, cuda and auto, or cuda without one.
-    """
-    if device not in ("cpu", "cuda", "auto"):
-        raise ValueError(f"device: got {device!r}, expected cpu, cuda or auto")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
-
-
-def command_line(command: str, settings: Mapping[str, Any], *arguments: str) -> str:
-    """The words that repeat a command; settings that are None or switched off are left out."""
-    words = ["phc-snn", command, *arguments]
-    for name, value in settings.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            words += [option, str(value)]
-    return shlex.join(words)
-
-
-@contextmanager
-def results_in(folder: Path) -> Iterator[None]:
-    """Make the folder before the work, and leave no empty one behind if the work fails."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"out: cannot make the folder {folder} ({error.strerror})") from error
-        yield
-    finally:
-        for path in made:
-            with suppress(OSError):  # a folder that holds something, or was never made
-                path.rmdir()
-
-
-def _new_folder(data: str) -> Path:
-    return Path("runs") / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"

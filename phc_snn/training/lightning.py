@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -41,20 +41,34 @@ class TrainingResult:
 class Classifier(lightning.LightningModule):  # type: ignore[misc]
     """Adam on `PHCSSM.loss`, the learning rate falling to zero as a cosine over the training.
 
-    Batches are ((B, T, channels), labels).
+    Batches begin with (x (T, B, channels), lengths (B,) or None, labels (B,)), as an `EventBatch`
+    of flattened frames does.
     """
 
-    def __init__(self, model: PHCSSM, learning_rate: float, steps: int) -> None:
+    def __init__(
+        self,
+        model: PHCSSM,
+        learning_rate: float,
+        steps: int,
+        *,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.learning_rate = learning_rate
         self.steps = steps
+        self.dropout = dropout
+        self.generator = torch.Generator().manual_seed(seed)
         self.losses: list[float] = []
         self._epoch: list[Tensor] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        x, labels = batch
-        output = self.model(x.transpose(0, 1))
+    def training_step(self, batch: Sequence[Any], _: int) -> Tensor:
+        x, lengths, labels = batch[:3]
+        if self.dropout:
+            kept = torch.rand(x.shape, generator=self.generator) >= self.dropout
+            x = x * kept.to(x.device) / (1.0 - self.dropout)
+        output = self.model(x, lengths=lengths)
         loss = self.model.loss(output, labels)
         if not bool(torch.isfinite(loss)):
             raise ValueError(
@@ -107,8 +121,36 @@ def fit(
         batch_size=batch_size,
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
+        collate_fn=_time_first,
     )
-    module = Classifier(model, learning_rate, steps=epochs * len(loader))
+    return fit_loader(model, loader, epochs=epochs, learning_rate=learning_rate, device=device)
+
+
+def _time_first(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, None, Tensor]:
+    return torch.stack([x for x, _ in items], dim=1), None, torch.stack([y for _, y in items])
+
+
+def fit_loader(
+    model: PHCSSM,
+    loader: Any,
+    *,
+    epochs: int,
+    learning_rate: float,
+    dropout: float = 0.0,
+    device: str = "cpu",
+    seed: int = 0,
+) -> TrainingResult:
+    """As `fit`, on the batches of a loader, such as `phc_snn.data.event_loader` makes.
+
+    Args:
+        model: Trained in place; moved back to the CPU at the end.
+        loader: Of the batches that `Classifier` takes; it has a length.
+        epochs, learning_rate: Of the training.
+        dropout: Share of the input values that each training step sets to zero. Default 0.
+        device: As `fit`.
+        seed: Of the dropout.
+    """
+    module = Classifier(model, learning_rate, epochs * len(loader), dropout=dropout, seed=seed)
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=epochs,

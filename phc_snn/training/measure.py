@@ -16,16 +16,16 @@ from phc_snn.convert import (
     measure_divergence,
     phase_diagram,
 )
-from phc_snn.data import TimeSeriesDataset, load_uea
+from phc_snn.data import EVENT_SETS, TimeSeriesDataset, load_uea
 from phc_snn.files import write_json
 from phc_snn.models import PHCSSM
 from phc_snn.report import write_report
 from phc_snn.solvers import Exact, Jacobi, Solver
 from phc_snn.training.checkpoint import load_model, read_config, run_folder
-from phc_snn.training.compare import (
+from phc_snn.training.compare import accuracies
+from phc_snn.training.run import (
     SOLVERS,
     SolverName,
-    accuracies,
     check_device,
     command_line,
     results_in,
@@ -209,6 +209,11 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
     if not isinstance(name, str):
         raise ValueError(
             f"data: {config.checkpoint} does not say what the model was trained on; name a set"
+        )
+    if name in EVENT_SETS:
+        raise ValueError(
+            f"data: {name} are event recordings, which this command does not read; it takes models "
+            "of UEA sets"
         )
     dataset = load_uea(name, config.data_dir)
     if dataset.channels != model.in_features or len(dataset.classes) != model.num_classes:

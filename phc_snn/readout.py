@@ -1,0 +1,102 @@
+"""What is taken from a run over time: sums in the order of the steps, over each sample's own steps.
+
+A batch of sequences of different lengths is padded. With ``lengths`` (B,) nothing here looks at the
+padding.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phc_snn.scan import affine_scan
+
+
+def check_lengths(lengths: Any, steps: int, x: Tensor) -> None:
+    """Refuse what are not the numbers of steps of the samples in ``x`` (``steps``, B, ...).
+
+    Raises:
+        TypeError: Not a tensor of integers.
+        ValueError: A shape other than (B,), another device, or numbers outside 0 to ``steps``.
+    """
+    batch = x.shape[-2]
+    if not isinstance(lengths, Tensor) or lengths.dtype not in _INTEGERS:
+        kind = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise TypeError(f"lengths: got {kind}, expected a tensor of numbers of steps (integers)")
+    if lengths.shape != (batch,):
+        raise ValueError(
+            f"lengths: got shape {tuple(lengths.shape)}, expected ({batch},), one for each sample; "
+            "if x is (batch, time, channels), pass x.transpose(0, 1)"
+        )
+    if lengths.device != x.device:
+        raise ValueError(f"lengths: is on {lengths.device}, the input on {x.device}")
+    if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
+        raise ValueError(
+            f"lengths: got {int(lengths.min())} to {int(lengths.max())}, expected 0 to {steps}, "
+            "the steps of the input"
+        )
+
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def own_steps(lengths: Tensor, steps: int) -> Tensor:
+    """(``steps``, B), True on the steps that are the sample's own and not padding."""
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths
+
+
+def add_over_time(total: Tensor, values: Tensor, lengths: Tensor | None) -> Tensor:
+    """``total`` (B, r) plus the steps of ``values`` (T, B, r) one after the other.
+
+    In this order a sum has the same bits whether it is taken at once, in chunks or step by step,
+    and whatever padding follows.
+    """
+    if lengths is not None:
+        values = torch.where(own_steps(lengths, len(values))[..., None], values, 0.0)
+    return _Sum.apply(total, values)  # type: ignore[no-any-return]
+
+
+class _Sum(torch.autograd.Function):
+    # The gradient of a sum is known; that of the scan would be another scan.
+    @staticmethod
+    def forward(total: Tensor, values: Tensor) -> Tensor:
+        if not len(values):
+            return total.clone()
+        return affine_scan(values.new_ones(()), values, total, backend="sequential")[-1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.shape = inputs[1].shape
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        (grad,) = grad_outputs
+        return grad, grad.expand(ctx.shape)
+
+
+def mean_over_steps(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Mean of ``values`` (T, B, n) over the neurons and the samples' own steps; a scalar."""
+    if lengths is None:
+        return values.mean()
+    own = own_steps(lengths, len(values))
+    # Chosen, not multiplied by 0: what stands in the padding need not even be finite.
+    total = torch.where(own[..., None], values, 0.0).sum()
+    return total / (own.sum() * values.shape[-1]).clamp(min=1)
+
+
+def check_labels(labels: Any, batch: int) -> Tensor:
+    """Class numbers (B,) as int64.
+
+    Raises:
+        TypeError: Labels that are not integers.
+        ValueError: Labels of another shape than (B,).
+    """
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"labels: got {kind}, expected a tensor of class numbers (integers)")
+    if labels.shape != (batch,):
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)} for a batch of {batch}, expected "
+            f"({batch},); if x is (batch, time, channels), pass x.transpose(0, 1)"
+        )
+    return labels.long()

@@ -1,0 +1,140 @@
+"""A data set as `train` takes it: sequences of any length, scaled, with their labels."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from phc_snn.data import EVENT_SETS, EventDataset, load_events, load_uea
+
+WINDOW = 10.0
+"""Default time of a frame, ms."""
+DOWNSAMPLE = {"nmnist": 2, "dvsgesture": 4, "shd": 5, "ssc": 5}
+"""Default downsampling of each event set: 578, 2048 and 140 cells in a frame."""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Training and test part of a set.
+
+    Attributes:
+        classes: Class names, in the order of the label numbers.
+        features: D_in.
+        train, test: Items ``(x (T, D_in), label)``.
+        about: JSON values that say how to read the set in the same way.
+    """
+
+    classes: tuple[str, ...]
+    features: int
+    train: Dataset[Any]
+    test: Dataset[Any]
+    about: dict[str, Any]
+
+
+class ScaledFrames(Dataset[tuple[Tensor, int]]):
+    """Frames, flattened, as ``log(1 + count) / scale``.
+
+    The logarithm keeps a few cells that see very many events from drowning the others. A cell
+    without events stays 0: most are, and their silence is no signal. How many events a frame has in
+    all hardly matters, because the encoder normalises each step.
+    """
+
+    def __init__(self, dataset: EventDataset, scale: float) -> None:
+        self.dataset, self.scale = dataset, scale
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        frames, label = self.dataset[index]
+        return torch.log1p(frames.flatten(1)) / self.scale, label
+
+
+def read_recordings(
+    data: str,
+    data_dir: Path | None,
+    *,
+    window: float | None = None,
+    downsample: int | None = None,
+    cache: Path | None = None,
+) -> Recordings:
+    """Read an event set or a set of the UEA archive.
+
+    Whatever scales the input comes from the training part alone.
+
+    Args:
+        data: ``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``, or the name of a UEA set.
+        data_dir: Folder of the event sets, as `load_events` takes it, or of the UEA sets.
+        window, downsample, cache: As `load_events`; None for the set's default.
+
+    Raises:
+        FileNotFoundError: The set is not there.
+        ValueError: Settings of event sets for another one, or values outside their range.
+    """
+    if data not in EVENT_SETS:
+        for name, value in (("window", window), ("downsample", downsample), ("cache", cache)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}: got {value}, but {data} has no events; the sets that have are "
+                    f"{', '.join(EVENT_SETS)}"
+                )
+        return _series(data, data_dir)
+    if data_dir is None:
+        raise ValueError(
+            f"data_dir: got none, expected the folder in which {EVENT_SETS[data].kind} lies"
+        )
+    window = WINDOW if window is None else window
+    downsample = DOWNSAMPLE[data] if downsample is None else downsample
+    train, test = (
+        load_events(
+            data,
+            data_dir,
+            split=split,
+            window=window,
+            downsample=downsample,
+            cache=cache,
+            in_memory=True,
+        )
+        for split in ("train", "test")
+    )
+    scale = log_deviation(train)
+    about = {
+        "events": {"window": window, "downsample": downsample},
+        "scaling": {"scale": scale},
+    }
+    return Recordings(
+        train.classes,
+        train.features,
+        ScaledFrames(train, scale),
+        ScaledFrames(test, scale),
+        about,
+    )
+
+
+def log_deviation(dataset: EventDataset) -> float:
+    """Standard deviation of ``log(1 + count)`` over all cells of all frames; 1 if it is 0."""
+    count = 0
+    total = squares = 0.0
+    for i in range(len(dataset)):
+        values = torch.log1p(dataset[i][0]).double()
+        count += values.numel()
+        total += float(values.sum())
+        squares += float(values.square().sum())
+    mean = total / max(count, 1)
+    variance = squares / max(count, 1) - mean**2
+    return math.sqrt(variance) if variance > 0 else 1.0
+
+
+def _series(name: str, folder: Path | None) -> Recordings:
+    dataset = load_uea(name, folder).standardized()
+    return Recordings(
+        dataset.classes,
+        dataset.channels,
+        TensorDataset(dataset.train_x, dataset.train_y),
+        TensorDataset(dataset.test_x, dataset.test_y),
+        about={"scaling": {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}},
+    )

@@ -1,0 +1,86 @@
+"""What the jobs of the command line share: solvers by name, the folder, the repeating command."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import phc_snn
+from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
+
+SolverName = Literal["jacobi", "exact", "sequential"]
+SOLVERS: dict[str, type[Jacobi] | type[Exact] | type[Sequential]] = {
+    "jacobi": Jacobi,
+    "exact": Exact,
+    "sequential": Sequential,
+}
+
+
+def make_solver(name: str, sweeps: int) -> Solver:
+    """The solver of that name; ``sweeps`` are those of ``"jacobi"``.
+
+    Raises:
+        ValueError: Another name.
+    """
+    if name not in SOLVERS:
+        raise ValueError(f"solver: got {name!r}, expected one of {sorted(SOLVERS)}")
+    return Jacobi(sweeps) if name == "jacobi" else SOLVERS[name]()
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ValueError: Another name than cpu, cuda and auto, or cuda without one.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        raise ValueError(f"device: got {device!r}, expected cpu, cuda or auto")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
+
+
+def command_line(command: str, settings: Mapping[str, Any], *arguments: str) -> str:
+    """The words that repeat a command; settings that are None or switched off are left out."""
+    words = ["phc-snn", command, *arguments]
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+@contextmanager
+def results_in(folder: Path) -> Iterator[None]:
+    """Make the folder before the work, and leave no empty one behind if the work fails."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"out: cannot make the folder {folder} ({error.strerror})") from error
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # a folder that holds something, or was never made
+                path.rmdir()
+
+
+def new_folder(data: str) -> Path:
+    """Where a run's results go unless the user says where."""
+    return Path("runs") / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def versions() -> dict[str, str]:
+    """What ran."""
+    return {
+        "phc_snn": phc_snn.__version__,
+        "torch": torch.__version__,
+        "Python": sys.version.split()[0],
+    }
