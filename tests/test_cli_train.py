@@ -13,8 +13,8 @@ import torch
 
 from phc_snn.training.checkpoint import load_model
 from phc_snn.training.train import TrainConfig
-from tests.recordings import moving_bars
 from tests.command import COMMAND, call, read_until
+from tests.recordings import moving_bars
 
 pytest.importorskip("tonic")
 FILES = {"model.safetensors", "model.json", "command.txt", "report.json"}
