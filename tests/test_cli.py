@@ -11,6 +11,7 @@ from statistics import median
 
 import pytest
 import torch
+from filelock import FileLock
 
 from phc_snn.data import load_uea
 from phc_snn.training.checkpoint import load_model
@@ -27,9 +28,6 @@ FILES = {
     "command.txt",
 }
 MEASURED = {"divergence.png", "report.html", "report.json"}
-
-# One run serves many tests: they go to one worker, so that it is made once.
-pytestmark = pytest.mark.xdist_group("compare")
 
 
 def test_help_names_every_option_of_the_main_job(tmp_path):
@@ -78,12 +76,18 @@ def test_an_error_is_one_line_in_a_process_of_its_own_too(tmp_path):
     assert result.stderr == ("phc-snn: neurons: got 2, expected at least 4, two a region\n")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "out"
-    result = run("compare", "--epochs", "2", "--neurons", "16", "--out", str(folder))
-    assert result.returncode == 0, result.stderr
-    return folder, result.stdout
+    """One run for all tests and workers: where it lies, and what it printed."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, printed = shared / "compare", shared / "compare.txt"
+    with FileLock(shared / "compare.lock"):
+        if not printed.exists():
+            result = run("compare", "--epochs", "2", "--neurons", "16", "--out", str(folder))
+            assert result.returncode == 0, result.stderr
+            printed.write_text(result.stdout)
+    return folder, printed.read_text()
 
 
 def test_compare_writes_all_it_promises(finished):
