@@ -110,13 +110,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of the peer")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(TrainConfig.threads)
-    recordings = read_recordings("nmnist", arguments.folder)
     rows = []
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         config = TrainConfig(data_dir=arguments.folder, seed=seed, epochs=arguments.epochs)
+        # Anew for each: the shifts of the training recordings go on from epoch to epoch.
+        recordings = read_recordings("nmnist", arguments.folder, seed=seed)
         rows.append(row(recordings, config, arguments.rate))
     console = Console()
     table = Table(title="Test accuracy on N-MNIST", caption="Same frames, threads and seconds.")

@@ -112,6 +112,8 @@ def main(folder: Path | None, out: Path, small: bool = False, seed: int = 0) -> 
         classes,
         neurons=64,
         topology=topology,
+        readout="spike",
+        rate_target=0.2,
         generator=torch.Generator().manual_seed(seed),
     )
     learned = train(model, training, 2 if small else 30, seed)

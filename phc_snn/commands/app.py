@@ -39,6 +39,13 @@ class SolverChoice(StrEnum):
     sequential = "sequential"
 
 
+class ReadoutChoice(StrEnum):
+    """What is averaged over time and read out."""
+
+    voltage = "voltage"
+    spike = "spike"
+
+
 class DeviceChoice(StrEnum):
     """Where to compute."""
 

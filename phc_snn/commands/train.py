@@ -7,6 +7,7 @@ import typer
 
 from phc_snn.commands.app import (
     DeviceChoice,
+    ReadoutChoice,
     SolverChoice,
     TopologyChoice,
     app,
@@ -41,6 +42,9 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder to keep event frames in; else nowhere.")
     ] = None,
+    shift: Annotated[
+        int | None, typer.Option(min=0, help="Cells to move recordings by in training.")
+    ] = None,
     neurons: Annotated[int, typer.Option(min=1, help="Neurons in the network.")] = _D.neurons,
     topology: Annotated[
         TopologyChoice, typer.Option(help="Connections between regions.")
@@ -48,6 +52,12 @@ def train(
     regions: Annotated[
         int, typer.Option(min=1, help="Of the neurons; the first takes the input.")
     ] = _D.regions,
+    readout: Annotated[
+        ReadoutChoice, typer.Option(help="What is averaged over time and read out.")
+    ] = ReadoutChoice.spike,
+    rate_target: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Firing rate to aim at, per step.")
+    ] = _D.rate_target,
     delay: Annotated[int, typer.Option(min=1, help="Synaptic delay in time steps.")] = _D.delay,
     solver: Annotated[
         SolverChoice, typer.Option(help="Solver that trains, and the parallel mode.")
@@ -85,9 +95,12 @@ def train(
         window=window,
         downsample=downsample,
         cache=cache,
+        shift=shift,
         neurons=neurons,
         topology=topology.value,
         regions=regions,
+        readout=readout.value,
+        rate_target=rate_target,
         delay=delay,
         solver=solver.value,
         sweeps=sweeps,

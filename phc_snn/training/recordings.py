@@ -15,6 +15,8 @@ WINDOW = 10.0
 """Default time of a frame, ms."""
 DOWNSAMPLE = {"nmnist": 2, "dvsgesture": 4, "shd": 5, "ssc": 5}
 """Default downsampling of each event set: 578, 2048 and 140 cells in a frame."""
+SHIFT = {"nmnist": 1, "dvsgesture": 1, "shd": 0, "ssc": 0}
+"""Default shift of each event set's training recordings, cells of the frame."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,29 @@ class Recordings:
     about: dict[str, Any]
 
 
+class ShiftedFrames(Dataset[tuple[Tensor, int]]):
+    """Frames of another data set, each recording moved by up to ``cells`` in every direction.
+
+    A new place each time that a recording is asked for; what leaves the frame is lost, and what
+    comes in is empty. Few recordings then serve as many.
+    """
+
+    def __init__(self, dataset: EventDataset, cells: int, generator: torch.Generator) -> None:
+        self.dataset, self.cells, self.generator = dataset, cells, generator
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        frames, label = self.dataset[index]
+        axes = min(frames.dim() - 1, 2)  # height and width of a camera, the units of audio
+        places = torch.randint(2 * self.cells + 1, (axes,), generator=self.generator).tolist()
+        moved = torch.nn.functional.pad(frames, [self.cells] * (2 * axes))
+        for axis, (place, size) in enumerate(zip(places, frames.shape[-axes:], strict=True)):
+            moved = moved.narrow(axis - axes, place, size)
+        return moved, label
+
+
 class ScaledFrames(Dataset[tuple[Tensor, int]]):
     """Frames, flattened, as ``log(1 + count) / scale``.
 
@@ -43,7 +68,7 @@ class ScaledFrames(Dataset[tuple[Tensor, int]]):
     all hardly matters, because the encoder normalises each step.
     """
 
-    def __init__(self, dataset: EventDataset, scale: float) -> None:
+    def __init__(self, dataset: EventDataset | ShiftedFrames, scale: float) -> None:
         self.dataset, self.scale = dataset, scale
 
     def __len__(self) -> int:
@@ -61,6 +86,8 @@ def read_recordings(
     window: float | None = None,
     downsample: int | None = None,
     cache: Path | None = None,
+    shift: int | None = None,
+    seed: int = 0,
 ) -> Recordings:
     """Read an event set or a set of the UEA archive.
 
@@ -70,13 +97,17 @@ def read_recordings(
         data: ``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``, or the name of a UEA set.
         data_dir: Folder of the event sets, as `load_events` takes it, or of the UEA sets.
         window, downsample, cache: As `load_events`; None for the set's default.
+        shift: Cells by which `ShiftedFrames` moves the training recordings at most; None for the
+            set's default.
+        seed: Of the shifts.
 
     Raises:
         FileNotFoundError: The set is not there.
         ValueError: Settings of event sets for another one, or values outside their range.
     """
     if data not in EVENT_SETS:
-        for name, value in (("window", window), ("downsample", downsample), ("cache", cache)):
+        settings = {"window": window, "downsample": downsample, "cache": cache, "shift": shift}
+        for name, value in settings.items():
             if value is not None:
                 raise ValueError(
                     f"{name}: got {value}, but {data} has no events; the sets that have are "
@@ -89,6 +120,9 @@ def read_recordings(
         )
     window = WINDOW if window is None else window
     downsample = DOWNSAMPLE[data] if downsample is None else downsample
+    shift = SHIFT[data] if shift is None else shift
+    if shift < 0:
+        raise ValueError(f"shift: got {shift}, expected 0 or more cells")
     train, test = (
         load_events(
             data,
@@ -102,6 +136,7 @@ def read_recordings(
         for split in ("train", "test")
     )
     scale = log_deviation(train)
+    generator = torch.Generator().manual_seed(seed)
     about = {
         "events": {"window": window, "downsample": downsample},
         "scaling": {"scale": scale},
@@ -109,7 +144,7 @@ def read_recordings(
     return Recordings(
         train.classes,
         train.features,
-        ScaledFrames(train, scale),
+        ScaledFrames(ShiftedFrames(train, shift, generator), scale),
         ScaledFrames(test, scale),
         about,
     )

@@ -11,7 +11,7 @@ import torch
 from phc_snn.checks import check_positive
 from phc_snn.data import event_loader
 from phc_snn.files import write_json, write_text
-from phc_snn.models import PHCSSM, TopologyName
+from phc_snn.models import PHCSSM, Readout, TopologyName
 from phc_snn.solvers import Sequential, Solver
 from phc_snn.synapses import Topology
 from phc_snn.training.checkpoint import save_model
@@ -37,14 +37,19 @@ class TrainConfig:
     Attributes:
         data: An event set (``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``), or a UEA set.
         data_dir: Folder of the data sets; None only for what aeon brings or downloads.
-        window: Time of a frame, ms; None for 10. Event sets only, as the next two.
+        window: Time of a frame, ms; None for 10. Event sets only, as the next three.
         downsample: Cells of the sensor, in each direction, that make one of the frame; None for the
             set's default: 2 for N-MNIST, 4 for DVS Gesture, 5 for SHD and SSC.
         cache: Folder to keep the frames in; None for nowhere.
+        shift: Cells by which training moves each recording at most, to make more of few; None for
+            the set's default: 1 for cameras, 0 for audio.
         neurons, topology, delay: Of the network.
         regions: Of the topology. In one region (the default) every excitatory neuron takes the
             input and is read out. With two, as `PHCSSM` has by default, all that the readout learns
             of has to pass through spikes, which takes several times as long to train.
+        readout: As `PHCSSM`. In one region the mean voltage is all but linear in the input, and
+            ``"spike"`` (the default) is what makes the network more than a linear classifier.
+        rate_target: As `PHCSSM`.
         solver: Trains the network and is its parallel mode.
         sweeps: Of ``"jacobi"``.
         epochs, batch_size, learning_rate: Of the training.
@@ -60,13 +65,16 @@ class TrainConfig:
     window: float | None = None
     downsample: int | None = None
     cache: Path | None = None
-    neurons: int = 64
+    shift: int | None = None
+    neurons: int = 80
     topology: TopologyName = "bidirectional"
     regions: int = 1
+    readout: Readout = "spike"
+    rate_target: float = 0.2
     delay: int = 1
     solver: SolverName = "jacobi"
     sweeps: int = 4
-    epochs: int = 40
+    epochs: int = 80
     batch_size: int = 20
     learning_rate: float = 1e-2
     dropout: float = 0.5
@@ -101,6 +109,8 @@ class TrainConfig:
             raise ValueError(f"dropout: got {self.dropout}, expected at least 0 and below 1")
         if not self.epochs >= 0:
             raise ValueError(f"epochs: got {self.epochs}, expected 0 or more")
+        if self.readout not in get_args(Readout):
+            raise ValueError(f"readout: got {self.readout!r}, expected one of {get_args(Readout)}")
         self.make_solver()
         self.make_topology()
 
@@ -166,6 +176,8 @@ def _train(config: TrainConfig, folder: Path) -> TrainResult:
         window=config.window,
         downsample=config.downsample,
         cache=config.cache,
+        shift=config.shift,
+        seed=config.seed,
     )
     model, training = fit_recordings(config, recordings)
     kept = {"data": config.data, "classes": recordings.classes, **recordings.about}
@@ -188,6 +200,8 @@ def fit_recordings(config: TrainConfig, recordings: Recordings) -> "tuple[PHCSSM
         neurons=config.neurons,
         topology=config.make_topology(),
         delay=config.delay,
+        readout=config.readout,
+        rate_target=config.rate_target,
         solver=config.make_solver(),
         generator=torch.Generator().manual_seed(config.seed),
     )

@@ -13,7 +13,7 @@ from phc_snn.data import collate_events, event_loader, load_events
 from phc_snn.training.checkpoint import load_model, read_config
 from phc_snn.training.lightning import fit, fit_loader
 from phc_snn.training.measure import MeasureConfig, measure
-from phc_snn.training.recordings import ScaledFrames, log_deviation, read_recordings
+from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, train
 from tests.recordings import SHARED, moving_bars
 
@@ -35,7 +35,7 @@ def config(bars, tmp_path):
 
 class TestRecordings:
     def test_events_are_scaled_by_the_training_part_alone(self, bars):
-        found = read_recordings("nmnist", bars)
+        found = read_recordings("nmnist", bars, shift=0)
         assert found.features == 2 * 17 * 17
         assert found.classes[0] == "0 - zero"
         for split, part in (("train", found.train), ("test", found.test)):
@@ -53,6 +53,33 @@ class TestRecordings:
         first, second = found.test[1], ScaledFrames(again, **about["scaling"])[1]
         assert torch.equal(first[0], second[0])
         assert first[1] == second[1]
+
+    @pytest.mark.parametrize("shape", [(2, 5, 4), (7,)], ids=["camera", "audio"])
+    def test_shifts_move_whole_recordings(self, shape):
+        frames = torch.zeros(3, *shape)
+        middle = tuple(size // 2 for size in shape[-2:])
+        frames[(slice(None), *((1,) if len(shape) == 3 else ()), *middle)] = 1.0
+        generator = torch.Generator().manual_seed(0)
+        shifted = ShiftedFrames([(frames, 5)], 1, generator)
+        places = set()
+        for _ in range(60):
+            moved, label = shifted[0]
+            assert label == 5
+            assert moved.shape == frames.shape
+            assert torch.equal(moved[0], moved[2]), "all steps move together"
+            (place,) = moved[0].nonzero().tolist()
+            places.add(tuple(p - m for p, m in zip(place[-len(middle) :], middle, strict=True)))
+        ways = (-1, 0, 1)
+        assert (
+            places == {(y, x) for y in ways for x in ways}
+            if len(shape) == 3
+            else places == {(x,) for x in ways}
+        )
+
+    def test_only_the_training_recordings_are_moved(self, bars):
+        found = read_recordings("nmnist", bars)
+        assert torch.equal(found.test[0][0], found.test[0][0])
+        assert any(not torch.equal(found.train[0][0], found.train[0][0]) for _ in range(9))
 
     def test_silent_recordings_have_a_scale_too(self):
         assert log_deviation([(torch.zeros(4, 2), 0), (torch.zeros(0, 2), 0)]) == 1.0
@@ -195,6 +222,8 @@ def test_the_measurement_says_that_it_does_not_read_events(config):
         ({"topology": "star"}, "topology: got 'star', expected one of"),
         ({"device": "abacus"}, "device: got 'abacus'"),
         ({"solver": "newton"}, "solver: got 'newton', expected one of"),
+        ({"readout": "mean"}, "readout: got 'mean', expected one of"),
+        ({"shift": -1}, "shift: got -1, expected 0 or more cells"),
         ({"dropout": 1.0}, r"dropout: got 1\.0, expected at least 0 and below 1"),
         ({"epochs": -1}, "epochs: got -1, expected 0 or more"),
         ({"batch_size": 0}, "batch_size: got 0"),
@@ -223,9 +252,9 @@ def test_the_command_repeats_the_settings(config):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no N-MNIST recordings beside the repository")
 def test_the_default_settings_learn_nmnist():
     """1,000 recordings to learn from, 100 to be tested on: median of 3 seeds."""
-    recordings = read_recordings("nmnist", SHARED)
     found = []
     for seed in range(3):
+        recordings = read_recordings("nmnist", SHARED, seed=seed)
         config = TrainConfig(data_dir=SHARED, seed=seed)
         model, _ = fit_recordings(config, recordings)
         assert model.count_parameters().trainable <= 60_000
