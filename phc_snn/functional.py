@@ -3,17 +3,20 @@
 As in ``norse.torch.functional``: nothing is kept and nothing that is passed is changed. ``x`` and
 the tensors of a state are (B, N); a state of None is at rest. Parameters are NamedTuples of numbers
 or of tensors that broadcast to (B, N). Decays are per unit of time, and a step lasts ``dt`` units:
-it decays by ``decay ** dt``. What a spike or a step of input adds does not depend on ``dt``.
+it decays by ``decay ** dt``. What a spike or a step of input adds to a membrane or a synapse does
+not depend on ``dt``; the adaptation of `alif_step` is an average over time, so its share does.
 
 With ``dt = 1`` and the ``coefficients`` of a module these are the module's own steps, bit for bit.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_input, check_state
 from phc_snn.neurons.alif import ALIF, ALIFParameters, ALIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFParameters, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFParameters, LIFState
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 P = TypeVar("P", bound=tuple[Any, ...])
+S = TypeVar("S")
 
 
 class DelayParameters(NamedTuple):
@@ -63,7 +67,8 @@ def lif_step(
         dt: Duration of the step.
 
     Raises:
-        ValueError: A ``dt`` that is not a positive number.
+        TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
+        ValueError: A wrong shape; a ``dt`` that is not a positive number.
 
     Example:
         >>> import torch
@@ -73,7 +78,7 @@ def lif_step(
         >>> spikes.sum()
         tensor(6.)
     """
-    state = LIFState(torch.zeros_like(x)) if state is None else state
+    state = _start(LIFState, 1, x, state)
     (spikes, _), after = LIF.dynamics(x, state, _over(parameters, dt), OneStep())
     return spikes, after
 
@@ -85,7 +90,7 @@ def cuba_lif_step(
     dt: float = 1.0,
 ) -> tuple[Tensor, CubaLIFState]:
     """One step of `phc_snn.CubaLIF`: spikes and the new state; arguments as `lif_step`."""
-    state = CubaLIFState(*_resting(x, 2)) if state is None else state
+    state = _start(CubaLIFState, 2, x, state)
     (spikes, _), after = CubaLIF.dynamics(x, state, _over(parameters, dt), OneStep())
     return spikes, after
 
@@ -100,7 +105,7 @@ def alif_step(
 
     Arguments as `lif_step`.
     """
-    state = ALIFState(*_resting(x, 3)) if state is None else state
+    state = _start(ALIFState, 3, x, state)
     (spikes, _), after = ALIF.dynamics(x, state, _over(parameters, dt), OneStep())
     return spikes, after
 
@@ -115,7 +120,7 @@ def tsodyks_markram_step(
 
     Arguments as `lif_step`; ``x`` are presynaptic spikes.
     """
-    state = TsodyksMarkramState(*_resting(x, 2)) if state is None else state
+    state = _start(TsodyksMarkramState, 2, x, state)
     (efficacy,), after = TsodyksMarkram.dynamics(x, state, _over(parameters, dt), OneStep())
     return efficacy, after
 
@@ -131,27 +136,39 @@ def delay_step(
     Arguments as `lif_step`.
 
     Raises:
-        ValueError: A delay that is no whole number of steps of ``dt``, or negative.
+        ValueError: A delay that is no whole number of steps of ``dt``, or negative; a state of
+            another delay.
     """
     _check_dt(dt)
-    delay = torch.as_tensor(parameters.delay, dtype=torch.float64) / dt
-    steps = delay.round()
+    delay = torch.as_tensor(parameters.delay, dtype=torch.float64, device=x.device) / dt
+    steps = delay.round().long()
     if bool(((delay - steps).abs() > 1e-6).any()) or bool((steps < 0).any()):
         raise ValueError(
             f"parameters: got a delay of {parameters.delay} with dt={dt}, expected a whole number "
             "of steps of at least 0"
         )
-    model = Delay(x.shape[-1], steps.long()).to(x.device)
-    state = model.initial_state(len(x), device=x.device, dtype=x.dtype) if state is None else state
-    (signal,), after = Delay.dynamics(x, state, model.coefficients(x.dtype), OneStep())
+    longest = int(steps.max())
+    if state is None:
+        state = DelayState(x.new_zeros(len(x), longest, x.shape[-1]))
+    check_state(state, DelayState(x.new_empty(len(x), longest, x.shape[-1])))
+    lead = None if bool((steps == longest).all()) else longest - steps
+    (signal,), after = Delay.dynamics(x, state, lead, OneStep())
     return signal, after
 
 
-def _resting(x: Tensor, parts: int) -> tuple[Tensor, ...]:
-    return tuple(torch.zeros_like(x) for _ in range(parts))
+def _start(kind: Callable[..., S], parts: int, x: Tensor, state: S | None) -> S:
+    """The state before the step, which is checked; at rest for None."""
+    check_input("x", x, ("B", "N"), x.shape[-1] if isinstance(x, Tensor) and x.dim() else 0)
+    resting = kind(*(torch.zeros_like(x) for _ in range(parts)))
+    if state is None:
+        return resting
+    check_state(state, resting)
+    return state
 
 
 def _check_dt(dt: float) -> None:
+    if not isinstance(dt, int | float):
+        raise TypeError(f"dt: got {type(dt).__name__}, expected a number")
     if not 0.0 < dt < math.inf:
         raise ValueError(f"dt: got {dt}, expected a positive duration")
 

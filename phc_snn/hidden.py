@@ -150,8 +150,8 @@ def _reset_ours(original: Callable[..., Any], net: nn.Module) -> None:
 
 
 def _count_outputs(original: Callable[..., Any], net: nn.Module) -> int:
-    last = list(net.children())[-1:]
-    if last and isinstance(last[0], Hidden):
-        return last[0].outputs
+    for last in (net, *list(net.children())[-1:]):
+        if isinstance(last, Hidden):
+            return last.outputs
     count: int = original(net)
     return count

@@ -32,6 +32,11 @@ class Layer(Hidden, abc.ABC):
                 f"model: got {type(model).__name__}, expected a PHC, or a process such as ALIF, "
                 "Delay or TsodyksMarkram"
             )
+        if getattr(model, "init_hidden", False):
+            raise ValueError(
+                f"model: the {type(model).__name__} keeps a state of its own (init_hidden=True), "
+                "expected one without: the layer keeps it"
+            )
         if output and not isinstance(model, Neuron | PHC):
             raise ValueError(f"output: got True, but {type(model).__name__} has no voltage")
         self.model = model
@@ -87,7 +92,7 @@ class StepLayer(Layer):
 
     Raises:
         TypeError: A model of another kind.
-        ValueError: ``output`` for a synapse, which has no voltage.
+        ValueError: ``output`` for a synapse, which has no voltage; a neuron with ``init_hidden``.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -119,7 +124,7 @@ class SequenceLayer(Layer):
 
     Raises:
         TypeError: A model of another kind, or a solver for a process, which needs none.
-        ValueError: ``output`` for a synapse, which has no voltage.
+        ValueError: ``output`` for a synapse, which has no voltage; a neuron with ``init_hidden``.
 
     Example:
         >>> import torch, phc_snn as phc

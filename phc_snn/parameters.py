@@ -33,10 +33,11 @@ class Constrained:
         exponential: Without an upper bound, use ``lower + exp(raw)`` instead: for time constants,
             which spread over orders of magnitude, an optimiser's step is then a relative change.
 
-        closed: ``upper`` itself can be assigned.
+        exact: For values that have to match another library's: what is read is as near to what was
+            assigned as the dtype allows, and ``upper`` itself can be assigned.
 
     The value ``lower`` itself can be assigned: it stays there and gets no gradient. ``upper``
-    cannot unless ``closed``, but an optimiser that drives the parameter far enough reaches it, to
+    cannot unless ``exact``, but an optimiser that drives the parameter far enough reaches it, to
     rounding.
     """
 
@@ -46,10 +47,10 @@ class Constrained:
         upper: float | None = None,
         *,
         exponential: bool = False,
-        closed: bool = False,
+        exact: bool = False,
     ) -> None:
         self.lower, self.upper = lower, upper
-        self.exponential, self.closed = exponential, closed
+        self.exponential, self.exact = exponential, exact
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -78,40 +79,34 @@ class Constrained:
 
     def __set__(self, module: nn.Module, value: Value) -> None:
         raw = getattr(module, self.raw_name)
-        raw_value = self._inverse(per_neuron(self.name, value, raw.shape[0]))
+        wanted = per_neuron(self.name, value, raw.shape[0])
         with torch.no_grad():
-            raw.copy_(raw_value)
+            found = self._inverse(wanted).to(raw)
+            raw.copy_(self._nearest(found, wanted.to(raw)) if self.exact else found)
 
-    @torch.no_grad()
-    def assign_nearest(self, module: nn.Module, value: Value) -> None:
-        """Assign so that what is read is as near to ``value`` as the parameter's dtype allows.
+    def _nearest(self, raw: Tensor, wanted: Tensor) -> Tensor:
+        """The parameter near ``raw`` whose value is nearest to ``wanted``.
 
-        The plain assignment is right to a few units in the last place, as its inverse function is
-        rounded.
+        The inverse functions are rounded, so what they give is a few units in the last place off.
         """
-        self.__set__(module, value)
-        raw = getattr(module, self.raw_name)
-        wanted = per_neuron(self.name, value, raw.shape[0]).to(raw)
-        found = self.__get__(module, type(module))
-        best, error = raw.clone(), (found - wanted).abs()
+        best, error = raw, (self._value(raw) - wanted).abs()
         slope = torch.func.vmap(torch.func.grad(self._value))(raw)
-        # Offsets of a fraction of a unit in the last place of the value, in units of the parameter.
-        unit = (
-            torch.finfo(raw.dtype).eps * wanted.abs() / slope.clamp(min=torch.finfo(raw.dtype).tiny)
-        )
-        for steps in torch.arange(-16, 17).to(raw) / 4:
+        info = torch.finfo(raw.dtype)
+        # Quarters of a unit in the last place of the value, in units of the parameter.
+        unit = 0.25 * info.eps * wanted.abs() / slope.clamp(min=info.tiny)
+        for steps in range(-16, 17):
             near = raw + steps * unit
             distance = (self._value(near) - wanted).abs()
             best = torch.where(distance < error, near, best)
             error = torch.minimum(distance, error)
-        raw.copy_(best)
+        return best
 
     def _inverse(self, value: Tensor) -> Tensor:
         """Unconstrained float64 values of ``value``; raises ValueError outside the range."""
         upper = torch.inf if self.upper is None else self.upper
-        below = (value <= upper) if self.closed else (value < upper)
+        below = (value <= upper) if self.exact else (value < upper)
         if not bool(((value >= self.lower) & below).all()):
-            sign = "<=" if self.closed else "<"
+            sign = "<=" if self.exact else "<"
             raise ValueError(
                 f"{self.name}: got values from {value.min():g} to {value.max():g}, expected "
                 f"{self.lower:g} <= {self.name} {sign} {upper:g}"

@@ -4,6 +4,7 @@ Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is aske
 is the default because it pickles, and keeps the dtype of its input.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ def heaviside(x: Tensor) -> Tensor:
 
 
 class _FastSigmoidSpike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, slope: float) -> Tensor:
         return heaviside(x)
@@ -56,3 +59,45 @@ class FastSigmoid:
     def __call__(self, x: Tensor) -> Tensor:
         spikes: Tensor = _FastSigmoidSpike.apply(x, self.slope)
         return spikes
+
+
+@dataclass(frozen=True)
+class Emit:
+    """Voltages minus thresholds (..., N) -> the spikes that leave a layer, in the same dtype.
+
+    Args:
+        spike_grad: Spike function with a surrogate derivative.
+        inhibition: Only the neuron with the highest value may fire.
+    """
+
+    spike_grad: Callable[[Tensor], Tensor] = FastSigmoid()
+    inhibition: bool = False
+
+    def __call__(self, excess: Tensor) -> Tensor:
+        spikes = self.spike_grad(excess).to(excess.dtype)
+        if not self.inhibition:
+            return spikes
+        winner = excess.argmax(-1, keepdim=True)
+        return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether this is known to be a step, value by value, without parameters of its own."""
+        function = self.spike_grad
+        # snnTorch's surrogates are closures; those left out are stochastic, leaky, or the user's.
+        known = getattr(function, "__module__", None) == "snntorch.surrogate" and getattr(
+            function, "__qualname__", ""
+        ).startswith(_STEPS)
+        return not self.inhibition and (
+            isinstance(function, FastSigmoid) or function is heaviside or known
+        )
+
+
+_STEPS = (
+    "atan.",
+    "fast_sigmoid.",
+    "sigmoid.",
+    "spike_rate_escape.",
+    "straight_through_estimator.",
+    "triangular.",
+)

@@ -117,3 +117,25 @@ def test_a_duration_that_is_none_is_refused(dt):
 def test_a_delay_that_is_no_number_of_steps_is_refused(delay, dt):
     with pytest.raises(ValueError, match=r"parameters: got a delay of .* expected a whole number"):
         F.delay_step(torch.zeros(2, 3), None, F.DelayParameters(delay), dt)
+
+
+def test_a_state_of_another_kind_shape_or_delay_is_refused():
+    x = torch.zeros(2, 3)
+    with pytest.raises(TypeError, match="state: got CubaLIFState, expected the LIFState"):
+        F.lif_step(x, phc.CubaLIFState(x, x))
+    with pytest.raises(ValueError, match=r"state.membrane: got shape \(1, 3\), expected \(2, 3\)"):
+        F.lif_step(x, phc.LIFState(x[:1]))
+    _, state = F.delay_step(x, None, F.DelayParameters(2.0))
+    with pytest.raises(ValueError, match=r"state.queue: got shape \(2, 2, 3\), expected \(2, 4, "):
+        F.delay_step(x, state, F.DelayParameters(2.0), dt=0.5)
+    with pytest.raises(TypeError, match=r"x: got torch.int64"):
+        F.lif_step(x.long())
+    with pytest.raises(TypeError, match="dt: got str, expected a number"):
+        F.lif_step(x, dt="1")
+
+
+@torch.no_grad()
+def test_a_step_can_be_mapped_over_samples():
+    x = torch.randn(5, 2, 3) + 0.5
+    mapped = torch.vmap(lambda v: F.alif_step(v)[0])(x)
+    assert_same_bits(mapped, torch.stack([F.alif_step(v)[0] for v in x]))

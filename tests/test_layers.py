@@ -141,6 +141,14 @@ def test_copy_pickle_and_dtype_take_the_hidden_state_along(model):
     assert wide(x[10].double()).dtype == torch.float64
 
 
+def test_a_copy_takes_no_graph_along(model):
+    layer = phc.StepLayer(model, init_hidden=True)
+    layer(sequence(1)[0].requires_grad_())
+    assert any(t.requires_grad for t in tensors(layer._hidden))
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert not any(t.requires_grad for t in tensors(twin._hidden))
+
+
 def test_reset_and_detach_reach_layers_of_the_tree_alone():
     net = nn.ModuleDict({"deep": nn.Sequential(phc.StepLayer(MODELS["PHC"](), init_hidden=True))})
     twin = copy.deepcopy(net)
@@ -164,6 +172,11 @@ def test_reset_and_detach_reach_layers_of_the_tree_alone():
     ("make", "error", "message"),
     [
         (lambda: phc.StepLayer(nn.ReLU()), TypeError, "model: got ReLU, expected a PHC, or a proc"),
+        (
+            lambda: phc.StepLayer(phc.ALIF(8, init_hidden=True)),
+            ValueError,
+            "model: the ALIF keeps a state of its own",
+        ),
         (
             lambda: phc.StepLayer(phc.Delay(8), output=True),
             ValueError,

@@ -156,3 +156,19 @@ def test_a_time_constant_driven_far_stays_finite():
     neuron.scan(torch.randn(10, 2, 2))[1].sum().backward()
     assert bool(torch.isfinite(neuron.adaptation_time).all())
     assert bool(torch.isfinite(neuron.raw_adaptation_time.grad).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_exact_value_is_read_as_it_was_assigned(dtype):
+    """As snnTorch's decays are, to compute the same bits."""
+    values = torch.tensor([i / 100 for i in range(30, 101)], dtype=dtype)
+    neuron = phc.LIF(len(values)).to(dtype)
+    neuron.membrane_decay = values
+    assert torch.equal(neuron.membrane_decay.detach(), values)
+    # Below, the sigmoid has fewer digits than the number; it comes as near as they allow.
+    small = torch.linspace(0.0, 0.3, 1001, dtype=dtype)
+    neuron = phc.LIF(len(small)).to(dtype)
+    neuron.membrane_decay = small
+    error = (neuron.membrane_decay.detach() - small).abs()
+    assert float(error.max()) <= 0.26 * torch.finfo(dtype).eps
+    assert float(error[0]) == 0.0

@@ -16,6 +16,8 @@ from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnect
 
 _CURRENT_BASED = (snntorch.Synaptic, snntorch.RSynaptic)
 _RECURRENT = (snntorch.RLeaky, snntorch.RSynaptic)
+_RUN = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
+"""What snnTorch calls the function of each reset."""
 _KINDS = (snntorch.Leaky, snntorch.RLeaky, snntorch.Synaptic, snntorch.RSynaptic)
 
 
@@ -96,6 +98,14 @@ def _check_counterpart(layer: Any) -> None:
             "module: has graded spikes, expected spikes of 0 and 1; scale the weights of the next "
             "layer by graded_spikes_factor instead"
         )
+    running = _RUN[layer.state_function.__name__]
+    saved = list(snntorch.SpikingNeuron.reset_dict)[int(layer.reset_mechanism_val)]
+    if not running == saved == layer.reset_mechanism:
+        raise ValueError(
+            f"module: says reset_mechanism={layer.reset_mechanism!r} and holds {saved!r}, but runs "
+            f"{running!r} (snnTorch fixes it when a layer is built; setting it or loading a state "
+            "dict does not change it); build the layer with the reset that is meant"
+        )
     if isinstance(layer, snntorch.RSynaptic) and not layer.reset_delay:
         raise ValueError(
             "module: is an RSynaptic with reset_delay=False, expected True (snnTorch 1.0.0 itself "
@@ -108,9 +118,13 @@ def _check_counterpart(layer: Any) -> None:
 def _check_step(spike_grad: Callable[[Tensor], Tensor]) -> None:
     """Refuse a spike function that is not 1 above zero and 0 elsewhere, every time."""
     probe = torch.linspace(-3.0, 3.0, 601)
-    with torch.no_grad():
-        spikes = [spike_grad(probe).to(probe.dtype) for _ in range(2)]
-    if not all(torch.equal(s, (probe > 0).to(probe.dtype)) for s in spikes):
+    try:
+        with torch.no_grad():
+            spikes = [spike_grad(probe).to(probe.dtype) for _ in range(2)]
+        step = all(torch.equal(s, (probe > 0).to(probe.dtype)) for s in spikes)
+    except Exception:
+        step = False
+    if not step:
         raise ValueError(
             "module: its spike_grad does not fire exactly where the membrane is above the "
             "threshold (a stochastic or leaky spike), expected a step such as snntorch.surrogate"
@@ -145,8 +159,9 @@ def _neuron(layer: Any, features: int) -> Neuron:
     options: Any = {
         "spike_grad": layer.spike_grad,
         "surrogate_disable": layer.surrogate_disable,
-        "init_hidden": layer.init_hidden,
-        "output": layer.output,
+        # In a network its state is the network's.
+        "init_hidden": layer.init_hidden and not isinstance(layer, _RECURRENT),
+        "output": layer.output and not isinstance(layer, _RECURRENT),
         "inhibition": layer.inhibition,
         "learn_threshold": layer.threshold.requires_grad,
         "reset_mechanism": mechanism,
@@ -156,24 +171,29 @@ def _neuron(layer: Any, features: int) -> Neuron:
     }
     current_based = isinstance(layer, _CURRENT_BASED)
     neuron = CubaLIF(features, **options) if current_based else LIF(features, **options)
-    neuron.to(device=layer.beta.device, dtype=layer.beta.dtype)
+    floating = layer.beta.is_floating_point()  # beta=1 is an integer
+    dtype = layer.beta.dtype if floating else torch.get_default_dtype()
+    neuron.to(device=layer.beta.device, dtype=dtype)
     with torch.no_grad():
         neuron.threshold.copy_(per_neuron("threshold", layer.threshold, features))
     decays = {"membrane_decay": layer.beta}
     if current_based:
         decays["current_decay"] = layer.alpha
     for name, value in decays.items():
-        kind = getattr(type(neuron), name)
-        kind.assign_nearest(neuron, per_neuron(name, value.detach().clamp(0, 1), features))
-        getattr(neuron, kind.raw_name).requires_grad_(value.requires_grad)
+        setattr(neuron, name, per_neuron(name, value.detach().clamp(0, 1), features))
+        getattr(neuron, f"raw_{name}").requires_grad_(value.requires_grad)
     return neuron.train(layer.training)
 
 
 def _connectome(layer: Any, features: int) -> Connectome:
-    connectome: Connectome
     if layer.all_to_all:
-        connectome = DenseConnectome(layer.recurrent.weight, layer.recurrent.bias)
-    else:
-        dtype = layer.recurrent.V.dtype
-        connectome = OneToOneConnectome(per_neuron("V", layer.recurrent.V, features).to(dtype))
-    return connectome.requires_grad_(layer.learn_recurrent)
+        linear = layer.recurrent
+        dense = DenseConnectome(linear.weight, linear.bias)
+        dense.weight.requires_grad_(linear.weight.requires_grad)
+        if dense.bias is not None:
+            dense.bias.requires_grad_(linear.bias.requires_grad)
+        return dense
+    weight = layer.recurrent.V
+    dtype = weight.dtype if weight.is_floating_point() else torch.get_default_dtype()
+    one_to_one = OneToOneConnectome(per_neuron("V", weight, features).to(dtype))
+    return one_to_one.requires_grad_(weight.requires_grad)

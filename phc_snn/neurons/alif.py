@@ -12,7 +12,7 @@ from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire
-from phc_snn.surrogate import FastSigmoid
+from phc_snn.surrogate import Emit
 
 DriveTransform = Literal["identity", "softplus"]
 
@@ -34,8 +34,8 @@ class ALIFParameters(NamedTuple):
     suppression_decay: Number = 0.5
     suppression_strength: Number = 0.2
     threshold: Number = 1.0
-    spike: Fire = FastSigmoid()
-    emit: Fire = FastSigmoid()
+    spike: Fire = Emit()
+    emit: Fire = Emit()
     refractory_lag: Literal[0, 1] = 0
     drive_transform: DriveTransform = "identity"
 
@@ -136,7 +136,7 @@ class ALIF(Neuron):
             suppression_decay=self.suppression_decay.to(dtype),
             suppression_strength=self.suppression_strength.to(dtype),
             threshold=self.threshold.to(dtype),
-            spike=self.spike,
+            spike=Emit(self.spike_grad),
             emit=self.emit,
             refractory_lag=self.refractory_lag,
             drive_transform=self.drive_transform,

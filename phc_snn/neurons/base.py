@@ -14,7 +14,7 @@ from phc_snn.parameters import Value, per_neuron
 from phc_snn.process import Process, TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset, ResetMechanism
-from phc_snn.surrogate import FastSigmoid, heaviside
+from phc_snn.surrogate import Emit, FastSigmoid, heaviside
 
 teach_snntorch()
 
@@ -67,8 +67,9 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     Args:
         features: N, the number of neurons.
         threshold: Firing threshold, one value or N. Default 1.
-        spike_grad: Spike function with a surrogate derivative, for example from
-            ``snntorch.surrogate``. Default `phc_snn.FastSigmoid`.
+        spike_grad: A step at zero with a surrogate derivative, for example from
+            ``snntorch.surrogate``. Default `phc_snn.FastSigmoid`. A delayed reset acts where the
+            voltage is above the threshold, whatever this function gives.
         surrogate_disable: Use the bare step function, without any gradient.
         init_hidden: The layer keeps its own state and returns spikes only.
         inhibition: In each step only the neuron with the highest voltage above its threshold may
@@ -89,6 +90,7 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     spike_grad: Callable[[Tensor], Tensor]
     threshold: Tensor
     init_hidden: bool
+    inhibition: bool
 
     def __init__(
         self,
@@ -125,6 +127,10 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
             output=output,
         )
         self.reset_rule = rule
+        if len(self.RESETS) > 1:
+            # snnTorch saves the mechanism; the rest of the rule has to be known as well.
+            options = torch.tensor([reset_delay, reset_input])
+            self.register_buffer("reset_options", options)
         if surrogate_disable:
             self.spike_grad = heaviside  # snnTorch's own returns float32 for any input
         # snnTorch keeps every neuron ever made in one list, so none is ever freed.
@@ -166,13 +172,10 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         """1 where ``x > 0``, else 0, with the surrogate's gradient, in the dtype of ``x``."""
         return self.spike_grad(x).to(x.dtype)
 
-    def emit(self, excess: Tensor) -> Tensor:
-        """The spikes that leave the layer, of the voltages minus the thresholds (..., N)."""
-        spikes = self.spike(excess)
-        if not self.inhibition:
-            return spikes
-        winner = excess.argmax(-1, keepdim=True)
-        return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
+    @property
+    def emit(self) -> Emit:
+        """Voltages minus thresholds (..., N) -> the spikes that leave the layer."""
+        return Emit(self.spike_grad, self.inhibition)
 
     def forward(self, input_: Tensor, *states: Tensor | None) -> Any:
         """One step in snnTorch's calling convention.
@@ -229,12 +232,15 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         return f"{self.features}" + ("" if rule.mechanism == "none" else f", reset={rule}")
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        saved = state_dict.get(f"{prefix}reset_mechanism_val")
-        if saved is not None and int(saved) != int(self.reset_mechanism_val):
-            names = list(SpikingNeuron.reset_dict)
+        other = []
+        for name in ("reset_mechanism_val", "reset_options"):
+            saved, own = state_dict.get(prefix + name), getattr(self, name, None)
+            if saved is not None and own is not None and saved.tolist() != own.tolist():
+                other.append(f"{prefix}{name}")
+        if other:
             args[-1].append(
-                f"{prefix}reset_mechanism_val: the saved neuron has reset_mechanism="
-                f"{names[int(saved)]!r}, this one {self.reset_mechanism!r}; build it alike"
+                f"{', '.join(other)}: the saved neuron has another reset than this one, "
+                f"{self.reset_rule}; build the module with the reset that it was saved with"
             )
             return
         super()._load_from_state_dict(state_dict, prefix, *args)

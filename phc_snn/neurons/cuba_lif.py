@@ -10,7 +10,7 @@ from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset
-from phc_snn.surrogate import FastSigmoid
+from phc_snn.surrogate import Emit
 
 
 class CubaLIFState(NamedTuple):
@@ -26,7 +26,7 @@ class CubaLIFParameters(NamedTuple):
     current_decay: Number = 0.8
     membrane_decay: Number = 0.9
     threshold: Number = 1.0
-    emit: Fire = FastSigmoid()
+    emit: Fire = Emit()
     reset: Reset = Reset()
 
 
@@ -56,8 +56,8 @@ class CubaLIF(Neuron):
         torch.Size([2, 3])
     """
 
-    current_decay = Constrained(0.0, 1.0, closed=True)
-    membrane_decay = Constrained(0.0, 1.0, closed=True)
+    current_decay = Constrained(0.0, 1.0, exact=True)
+    membrane_decay = Constrained(0.0, 1.0, exact=True)
     RESETS = ("none", "subtract", "zero")
 
     def __init__(

@@ -10,7 +10,7 @@ from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset
-from phc_snn.surrogate import FastSigmoid
+from phc_snn.surrogate import Emit
 
 
 class LIFState(NamedTuple):
@@ -24,7 +24,7 @@ class LIFParameters(NamedTuple):
 
     membrane_decay: Number = 0.9
     threshold: Number = 1.0
-    emit: Fire = FastSigmoid()
+    emit: Fire = Emit()
     reset: Reset = Reset()
 
 
@@ -59,7 +59,7 @@ class LIF(Neuron):
         24
     """
 
-    membrane_decay = Constrained(0.0, 1.0, closed=True)
+    membrane_decay = Constrained(0.0, 1.0, exact=True)
     RESETS = ("none", "subtract", "zero")
 
     def __init__(

@@ -5,7 +5,7 @@ derivative needs nothing new.
 """
 
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +32,14 @@ BACKENDS: dict[str, str] = {
     "numba": "phc_snn.scan.compiled",
 }
 """Backend name -> module, imported on first use."""
+
+F = TypeVar("F")
+
+
+def uncompiled(function: F) -> F:
+    """Keep ``torch.compile`` out: the backends bring loops of their own, compiled by others."""
+    return cast(F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -102,6 +110,7 @@ def _delayed(x: Tensor, initial: Tensor, reverse: bool) -> Tensor:
     return torch.cat([x[1:], initial]) if reverse else torch.cat([initial, x[:-1]])
 
 
+@uncompiled
 def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str = "auto") -> Tensor:
     """All states of the recurrence ``h[t] = a[t] * h[t-1] + b[t]``, elementwise, at once.
 

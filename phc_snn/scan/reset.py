@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend
+from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend, uncompiled
 from phc_snn.scan.reference import Number, affine_step
 from phc_snn.surrogate import heaviside
 
@@ -78,6 +78,7 @@ def reset_step(
     return voltage, voltage - acting * taken
 
 
+@uncompiled
 def reset_scan(
     decay: Tensor,
     b: Tensor,
@@ -95,7 +96,9 @@ def reset_scan(
         b: Input (T, B, N).
         threshold: (N,).
         initial: Membrane before the first step (B, N).
-        fire: Voltage minus threshold -> spikes; a Heaviside step with a surrogate gradient.
+        fire: Voltage minus threshold -> spikes; a Heaviside step with a surrogate gradient. One
+            that is not known to be `Emit.elementwise`, and whose spikes act in their own step, is
+            called in each step of the readable loop. So are all under ``torch.func``'s transforms.
         reset: What a spike does.
         backend: As `affine_scan`: ``"auto"`` and ``"sequential"`` take the compiled loop where it
             runs, else the readable one.
@@ -107,22 +110,21 @@ def reset_scan(
     Raises:
         ValueError: A backend that is parallel over time, or one that does not take this input.
     """
-    compiled = _runs_compiled(backend, b)
     inputs = (decay, b, threshold, initial)
-    if not compiled or not len(b):
-        return _loop(*inputs, fire, reset)
-    with torch.no_grad():
-        voltage, membrane = _compiled(*inputs, reset)
-        if not reset.delayed and not _holds(*inputs, membrane, fire, reset):
-            # ``fire`` is no step at the threshold (a smooth one, or neurons that inhibit each
-            # other): only the loop that calls it in each step is right.
-            compiled = False
-    if not compiled:
+    # In its own step a spike acts as ``fire`` has it, which the compiled loop has to know.
+    known = reset.delayed or getattr(fire, "elementwise", False)
+    if backend == "numba" and not known:
+        raise ValueError(
+            f"backend 'numba' does not take the spike function {fire}, which is not known to be a "
+            "step value by value; use backend='auto'"
+        )
+    transformed = any(map(torch._C._functorch.is_functorch_wrapped_tensor, inputs))
+    if not _runs_compiled(backend, b) or not known or transformed or not len(b):
         return _loop(*inputs, fire, reset)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-        traced: tuple[Tensor, Tensor] = _Traced.apply(*inputs, voltage, membrane, fire, reset)
+        traced: tuple[Tensor, Tensor] = _Traced.apply(*inputs, fire, reset)
         return traced
-    return voltage, membrane
+    return _compiled(*inputs, reset)
 
 
 def _runs_compiled(backend: str, b: Tensor) -> bool:
@@ -183,28 +185,11 @@ def _before(membrane: Tensor, initial: Tensor) -> Tensor:
     return torch.cat([initial.expand(membrane.shape[1:])[None], membrane[:-1]])
 
 
-def _holds(
-    decay: Tensor,
-    b: Tensor,
-    threshold: Tensor,
-    initial: Tensor,
-    membrane: Tensor,
-    fire: Fire,
-    reset: Reset,
-) -> bool:
-    """Whether each step leads from its membrane to the next one's, bit for bit.
-
-    By induction over time the trajectory is then the right one.
-    """
-    start = _before(membrane, initial)
-    return torch.equal(reset_step(decay, b, threshold, start, fire, reset)[1], membrane)
-
-
 class _Traced(torch.autograd.Function):
-    """A trajectory that is known, with the gradient of the steps that lead along it.
+    """The compiled loop, with the gradient of the steps that it took.
 
-    All steps are evaluated at once, each from the membrane that it started from. Their derivative
-    by that membrane carries the cotangents back through time: one scan.
+    Backward all steps are evaluated at once, each from the membrane that it started from. Their
+    derivative by that membrane carries the cotangents back through time: one scan.
     """
 
     @staticmethod
@@ -213,17 +198,16 @@ class _Traced(torch.autograd.Function):
         b: Tensor,
         threshold: Tensor,
         initial: Tensor,
-        voltage: Tensor,
-        membrane: Tensor,
         fire: Fire,
         reset: Reset,
     ) -> tuple[Tensor, Tensor]:
-        return voltage.clone(), membrane.clone()
+        voltage, membrane = _compiled(decay, b, threshold, initial, reset)
+        return voltage, membrane.clone() if membrane is voltage else membrane
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        *tensors, _, membrane, ctx.fire, ctx.reset = inputs
-        ctx.save_for_backward(*tensors, membrane)
+        *tensors, ctx.fire, ctx.reset = inputs
+        ctx.save_for_backward(*tensors, output[1])
 
     @staticmethod
     @once_differentiable
@@ -243,7 +227,7 @@ class _Traced(torch.autograd.Function):
             (voltage, after), (decay, b, threshold), (grad_voltage, adjoint), allow_unused=True
         )
         grad_initial = (along[0] * adjoint[0] + aside[0]).sum_to_size(initial.shape)
-        return (*found, grad_initial, None, None, None, None)
+        return (*found, grad_initial, None, None)
 
 
 def _ahead(x: Tensor) -> Tensor:

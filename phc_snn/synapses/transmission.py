@@ -48,6 +48,12 @@ class Connectome(nn.Module, abc.ABC):
         return self.transmit(signal, self.coefficients(signal.dtype))
 
 
+def _check_weight(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name}: got {kind}, expected a floating-point tensor")
+
+
 class DenseConnectome(Connectome):
     """``I_syn = W out + bias``: all to all, free signs, self-connections; as ``nn.Linear``.
 
@@ -56,6 +62,7 @@ class DenseConnectome(Connectome):
         bias: Constant current (N,) of every step, the first included; None for none.
 
     Raises:
+        TypeError: Weights that are not a floating-point tensor.
         ValueError: Weights that are not square, or a bias of another size.
 
     Example:
@@ -67,6 +74,9 @@ class DenseConnectome(Connectome):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
+        _check_weight("weight", weight)
+        if bias is not None:
+            _check_weight("bias", bias)
         if weight.dim() != 2 or weight.shape[0] != weight.shape[1]:
             raise ValueError(f"weight: got shape {tuple(weight.shape)}, expected (N, N)")
         if bias is not None and bias.shape != weight.shape[:1]:
@@ -100,6 +110,7 @@ class OneToOneConnectome(Connectome):
         weight: Initial weights (N,).
 
     Raises:
+        TypeError: Weights that are not a floating-point tensor.
         ValueError: Weights of another shape.
 
     Example:
@@ -110,6 +121,7 @@ class OneToOneConnectome(Connectome):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
+        _check_weight("weight", weight)
         if weight.dim() != 1:
             raise ValueError(f"weight: got shape {tuple(weight.shape)}, expected (N,)")
         self.features = len(weight)

@@ -192,6 +192,41 @@ def test_what_is_learnable_stays_so():
     assert len(list(learnt.parameters())) == 4
 
 
+def test_a_layer_that_was_frozen_later_stays_frozen():
+    layer = snntorch.RLeaky(beta=0.9, linear_features=3)
+    layer.recurrent.requires_grad_(False)
+    assert not any(p.requires_grad for p in phc.from_snntorch(layer).parameters())
+    layer.recurrent.bias.requires_grad_(True)
+    network = phc.from_snntorch(layer)
+    assert [n for n, p in network.named_parameters() if p.requires_grad] == ["connectome.bias"]
+
+
+def test_a_reset_that_is_said_but_not_run_is_refused():
+    """snnTorch binds the function when the layer is built."""
+    layer = snntorch.Leaky(beta=0.9, reset_mechanism="subtract")
+    layer.reset_mechanism = "zero"
+    with pytest.raises(ValueError, match="says reset_mechanism='zero' and holds 'zero', but runs"):
+        phc.from_snntorch(layer, features=2)
+    loaded = snntorch.Leaky(beta=0.9, reset_mechanism="subtract")
+    loaded.load_state_dict(snntorch.Leaky(beta=0.9, reset_mechanism="zero").state_dict())
+    with pytest.raises(ValueError, match="says reset_mechanism='subtract' and holds 'zero'"):
+        phc.from_snntorch(loaded, features=2)
+
+
+def test_a_hidden_state_of_a_recurrent_layer_becomes_the_networks():
+    layer = snntorch.RLeaky(beta=0.9, linear_features=N, init_hidden=True, output=True)
+    network = phc.from_snntorch(layer)
+    stacked = phc.StepLayer(network, init_hidden=True, output=True)
+    for x_t in currents(10, dtype=torch.float32):
+        (got, _), (wanted, _) = stacked(x_t), layer(x_t)
+        assert_same_bits(got, wanted)
+
+
+def test_an_integer_beta_is_a_number():
+    neuron = phc.from_snntorch(snntorch.Leaky(beta=1), features=3)
+    assert neuron.membrane_decay.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_the_layer_stays_as_it_is():
     layer = recurrent("RLeaky")
     before = {name: value.clone() for name, value in layer.state_dict().items()}

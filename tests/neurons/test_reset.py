@@ -7,7 +7,7 @@ import snntorch
 import torch
 
 import phc_snn as phc
-from phc_snn.scan.reset import Reset, reset_scan
+from phc_snn import numerics
 from tests.tolerances import assert_near, assert_same_bits
 
 MECHANISMS = ("none", "subtract", "zero")
@@ -108,24 +108,83 @@ def test_gradients_are_those_of_snntorchs_loop(kind, mechanism, delayed):
         assert_near(getattr(ours, name).grad, decay.grad * value * (1.0 - value), 1e-11)
 
 
+class LearntSlope(torch.nn.Module):
+    """A step whose surrogate has a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, x):
+        soft = torch.sigmoid(self.slope * x)
+        return (x > 0).to(x) + (soft - soft.detach())
+
+
+def lateral(x):
+    """A step whose surrogate crosses from neuron to neuron."""
+    soft = torch.softmax(4.0 * x, dim=-1)
+    return (x > 0).to(x) + (soft - soft.detach())
+
+
+UNKNOWN = {"learnt": LearntSlope(), "lateral": lateral, "smooth": numerics.sigmoid}
+
+
 @pytest.mark.parametrize("mechanism", ["subtract", "zero"])
+@pytest.mark.parametrize("name", [*UNKNOWN, "inhibition"])
+def test_a_spike_function_that_is_not_known_is_called_in_each_step(name, mechanism):
+    """Its spikes act in their own step, so its derivative is needed there, all of it."""
+    options = {"reset_mechanism": mechanism, "reset_delay": False}
+    if name == "inhibition":
+        with pytest.warns(UserWarning, match="Inhibition is an unstable feature"):
+            neuron = phc.LIF(4, inhibition=True, **options).double()
+    else:
+        neuron = phc.LIF(4, spike_grad=UNKNOWN[name], **options).double()
+    x = currents(40).requires_grad_()
+    leaves = [x, *neuron.parameters()]
+    state, rows = None, []
+    for x_t in x.unbind(0):
+        spikes, voltage, state = neuron.step(x_t, state)
+        rows.append((spikes, voltage))
+    stepped = [torch.stack(column) for column in zip(*rows, strict=True)]
+    scanned = neuron.scan(x)[:2]
+    weight = torch.randn_like(x)
+    for got, wanted in zip(scanned, stepped, strict=True):
+        assert_same_bits(got, wanted)
+    found, expected = (
+        torch.autograd.grad((weight * s).sum() + v.square().sum(), leaves)
+        for s, v in (scanned, stepped)
+    )
+    for got, wanted in zip(found, expected, strict=True):
+        assert_near(got, wanted)
+    with pytest.raises(ValueError, match=r"backend 'numba' does not take the spike function"):
+        neuron.scan(x, backend="numba")
+
+
 @pytest.mark.parametrize("delayed", [True, False])
-def test_what_the_compiled_loop_cannot_know_is_run_by_the_readable_one(mechanism, delayed):
-    """Neurons that inhibit each other, or a spike that is no step: the result is the loop's."""
-    x = currents(50)
-    reset = Reset(mechanism, delayed)
-    constant = torch.full((4,), 0.9, dtype=torch.float64)
+def test_functional_gradients_pass_a_reset(delayed):
+    neuron = phc.LIF(4, reset_mechanism="subtract", reset_delay=delayed).double()
+    x = currents(30)
+    found = torch.func.grad(lambda v: neuron.scan(v)[1].square().sum())(x)
+    leaf = x.clone().requires_grad_()
+    neuron.scan(leaf)[1].square().sum().backward()
+    assert_near(found, leaf.grad)
 
-    def first_only(excess):
-        return (excess > 0).to(excess) * torch.tensor([1.0, 0.0, 0.0, 0.0])
 
-    for fire in (first_only, torch.sigmoid):
-        found = reset_scan(constant, x, thresholds().double(), x[0], fire, reset)
-        wanted = reset_scan(
-            constant, x, thresholds().double(), x[0], fire, reset, backend="reference"
-        )
-        for got, expected in zip(found, wanted, strict=True):
-            assert_same_bits(got, expected)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"reset_mechanism": "zero"},
+        {"reset_mechanism": "subtract", "reset_delay": False},
+        {"reset_mechanism": "none"},
+    ],
+)
+def test_a_state_dict_of_another_reset_is_refused(other):
+    saved = phc.LIF(4, reset_mechanism="subtract").state_dict()
+    with pytest.raises(RuntimeError, match="the saved neuron has another reset than this one, R"):
+        phc.LIF(4, **other).load_state_dict(saved)
+    saved = phc.CubaLIF(4, reset_mechanism="zero", reset_input=True).state_dict()
+    with pytest.raises(RuntimeError, match="reset_options: the saved neuron has another reset"):
+        phc.CubaLIF(4, reset_mechanism="zero").load_state_dict(saved)
 
 
 def test_second_derivatives_are_refused():
@@ -172,13 +231,11 @@ def test_a_named_backend_that_does_not_take_the_input_is_an_error():
         neuron.scan(x, backend="numba")
 
 
-def test_reset_mechanism_can_be_changed_and_is_saved():
+def test_reset_mechanism_can_be_changed():
     neuron = phc.LIF(4, reset_mechanism="subtract")
     neuron.reset_mechanism = "zero"
     x = currents(30, torch.float32)
     assert_same_bits(neuron.scan(x)[0], phc.LIF(4, reset_mechanism="zero").scan(x)[0])
-    with pytest.raises(RuntimeError, match="reset_mechanism='zero', this one 'subtract'; build it"):
-        phc.LIF(4, reset_mechanism="subtract").load_state_dict(neuron.state_dict())
     with pytest.raises(ValueError, match="reset_mechanism: got 'half'"):
         neuron.reset_mechanism = "half"
     assert neuron.reset_mechanism == "zero"

@@ -86,3 +86,17 @@ def test_a_network_with_it_is_solved_exactly(make, reset):
 def test_errors_name_the_argument(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: phc.DenseConnectome([[1.0]]), "weight: got list, expected a floating-point tens"),
+        (lambda: phc.DenseConnectome(torch.eye(2).long()), r"weight: got torch\.int64"),
+        (lambda: phc.DenseConnectome(torch.eye(1), 0.5), "bias: got float, expected"),
+        (lambda: phc.OneToOneConnectome(0.5), "weight: got float, expected"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
