@@ -197,8 +197,9 @@ class Process(nn.Module, abc.ABC):
     def scan(self, x_seq: Tensor, state: Any = None, *, backend: str = "auto") -> Any:
         """A whole sequence: ``x_seq`` (T, B, N) -> outputs, each (T, B, N), and the final state.
 
-        Equal to `step` in a loop: in every bit with the ``"numba"`` and ``"reference"`` backends of
-        `phc_snn.affine_scan` (on a CPU the default), to rounding with ``"associative"``.
+        Equal to `step` in a loop: in float32 and float64 in every bit with the ``"numba"`` and
+        ``"reference"`` backends of `phc_snn.affine_scan` (on a CPU the default), to rounding with
+        ``"associative"`` and in half precision, which a scan computes in float32.
 
         Raises:
             TypeError, ValueError: As `step`.

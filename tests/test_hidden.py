@@ -39,6 +39,26 @@ def test_it_is_taught_once():
     assert utils.reset is taught
 
 
+class Foreign(snntorch.SpikingNeuron):
+    """A layer of another library, with a state of its own."""
+
+    resets = 0
+
+    def reset_mem(self):
+        self.resets += 1
+
+
+def test_layers_of_other_libraries_are_left_to_them():
+    net = nn.Sequential(Foreign(), phc.LIF(3, init_hidden=True))
+    snntorch.SpikingNeuron.instances.remove(net[0])
+    net[1](torch.ones(2, 3))
+    utils.reset(net=net)
+    assert net[1]._hidden is None
+    assert net[0].resets == 0
+    phc.reset(net)  # the caller's own word: every layer with a state
+    assert net[0].resets == 1
+
+
 def test_the_probe_leaves_no_trace():
     before = list(snntorch.SpikingNeuron.instances)
     teach_snntorch()
@@ -56,6 +76,8 @@ def test_outputs_of_other_layers_are_counted_by_snntorch():
         (snntorch.Synaptic(alpha=0.9, beta=0.9), 3),
         (nn.Linear(3, 3), 1),
     ):
+        if isinstance(last, Hidden):
+            assert utils._final_layer_check(last) == count
         assert utils._final_layer_check(nn.Sequential(nn.Linear(3, 3), last)) == count
 
 

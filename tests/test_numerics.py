@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from phc_snn.numerics import linear, sigmoid, softplus
+from phc_snn.numerics import linear, sigmoid, softplus, special
 from tests.tolerances import assert_near, assert_same_bits
 
 ELEMENTWISE = {
@@ -169,3 +169,14 @@ def test_linear_stays_as_accurate_as_a_product_for_many_columns(columns):
     exact = x.double() @ w.double().T
     error = (linear(x, w).double() - exact).abs().max()
     assert float(error) <= 1e-6 * float(exact.abs().max())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # opcheck's own
+@pytest.mark.parametrize("name", ["tanh", "exp", "log1p", "softplus"])
+def test_special_functions_inside_a_compiled_graph(name):
+    """The operation that stands there: torch's own bits, and the derivative."""
+    opaque = torch.ops.phc_snn.special.default
+    x = torch.rand(3, 5, dtype=torch.float64) + 0.1
+    assert torch.equal(opaque(x, name), special(x, name))
+    torch.autograd.gradcheck(lambda v: opaque(v, name), x.clone().requires_grad_())
+    torch.library.opcheck(opaque, (x.clone().requires_grad_(), name))

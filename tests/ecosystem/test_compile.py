@@ -3,6 +3,8 @@
 import copy
 import logging
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -111,6 +113,27 @@ def test_export_is_a_step(model):
     exported = tensors(tuple(program.module()(second, *states)))
     for got, wanted in zip(exported, tensors(tuple(layer(second, *states))), strict=True):
         assert_same_bits(got, wanted)
+
+
+COLD = """
+import torch, phc_snn as phc
+net = torch.nn.Sequential(torch.nn.Linear(4, 3), phc.SequenceLayer(phc.{model}, init_hidden=True))
+x = torch.randn(5, 2, 4)
+compiled = torch.compile(net, backend="eager")(x)
+phc.reset(net)
+print(bool(torch.equal(compiled, net(x))))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["LIF(3)", "LIF(3, reset_mechanism='zero')"])
+def test_a_stack_over_sequences_compiles_in_a_fresh_process(model):
+    """numba has not run yet there; its loops stay out of the graph."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COLD.format(model=model)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.stdout == "True\n", run.stderr
 
 
 def test_the_check_of_values_is_left_out_of_a_graph():
