@@ -70,7 +70,7 @@ class Emit:
         inhibition: Only the neuron with the highest value may fire.
     """
 
-    spike_grad: Callable[[Tensor], Tensor] = FastSigmoid()
+    spike_grad: Callable[[Tensor], Tensor]
     inhibition: bool = False
 
     def __call__(self, excess: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire
-from phc_snn.surrogate import Emit
+from phc_snn.surrogate import Emit, FastSigmoid
 
 DriveTransform = Literal["identity", "softplus"]
 
@@ -34,8 +34,8 @@ class ALIFParameters(NamedTuple):
     suppression_decay: Number = 0.5
     suppression_strength: Number = 0.2
     threshold: Number = 1.0
-    spike: Fire = Emit()
-    emit: Fire = Emit()
+    spike: Fire = Emit(FastSigmoid())
+    emit: Fire = Emit(FastSigmoid())
     refractory_lag: Literal[0, 1] = 0
     drive_transform: DriveTransform = "identity"
 

@@ -10,7 +10,7 @@ from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset
-from phc_snn.surrogate import Emit
+from phc_snn.surrogate import Emit, FastSigmoid
 
 
 class CubaLIFState(NamedTuple):
@@ -26,7 +26,7 @@ class CubaLIFParameters(NamedTuple):
     current_decay: Number = 0.8
     membrane_decay: Number = 0.9
     threshold: Number = 1.0
-    emit: Fire = Emit()
+    emit: Fire = Emit(FastSigmoid())
     reset: Reset = Reset()
 
 
