@@ -61,7 +61,6 @@ class FastSigmoid:
         return spikes
 
 
-@dataclass(frozen=True)
 class Emit:
     """Voltages minus thresholds (..., N) -> the spikes that leave a layer, in the same dtype.
 
@@ -70,8 +69,13 @@ class Emit:
         inhibition: Only the neuron with the highest value may fire.
     """
 
-    spike_grad: Callable[[Tensor], Tensor]
-    inhibition: bool = False
+    # No dataclass: torch 2.11 compiles none that is made inside the graph.
+    def __init__(self, spike_grad: Callable[[Tensor], Tensor], inhibition: bool = False) -> None:
+        self.spike_grad = spike_grad
+        self.inhibition = inhibition
+
+    def __repr__(self) -> str:
+        return f"Emit({self.spike_grad!r}, inhibition={self.inhibition})"
 
     def __call__(self, excess: Tensor) -> Tensor:
         spikes = self.spike_grad(excess).to(excess.dtype)
