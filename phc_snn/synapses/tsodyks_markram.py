@@ -43,7 +43,8 @@ class TsodyksMarkram(Process):
     ``depletion[t] = (a_d - u S) depletion[t-1] + u S``, and rest is zero.
 
     Args:
-        features: N, the number of presynaptic neurons.
+        features: N, the number of presynaptic neurons. Their signal S lies between 0 and 1, as
+            spikes do: beyond, the recurrences need not decay.
         increment: ``U``, utilisation at a first spike, in [0, 1). Default 0.5.
         facilitation_time: ``tau_f`` in steps, above 0.05. Default 10.
         depression_time: ``tau_d`` in steps, above 0.05. Default 20.

@@ -98,7 +98,10 @@ def _reset(neuron: Neuron, where: str) -> str:
         )
     if rule.with_input and rule.delayed:
         raise refuse(
-            where, "reset_input=True: a spike that takes the next input too", "set it to False"
+            where,
+            "reset_input=True: a spike that takes the next input too",
+            "build the neuron with reset_input=False, or (it comes from snnTorch) the layer with "
+            "reset_delay=False",
         )
     return rule.mechanism
 
