@@ -105,7 +105,7 @@ OUT = {
     ),
     "reset of the input": (
         lambda: phc.CubaLIF(4, reset_mechanism="zero", reset_input=True),
-        "no primitive for reset_input=True: a spike that takes the next input too; build the neuron with",
+        "no primitive for reset_input=True: a spike that takes the next input too; build",
     ),
     "negative threshold": (
         lambda: phc.LIF(4, reset_mechanism="zero", threshold=-0.5),
