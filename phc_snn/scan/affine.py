@@ -4,6 +4,9 @@ The backward of a scan is a scan in the other direction, so one mechanism serves
 derivative needs nothing new.
 """
 
+import sys
+from collections.abc import Callable
+from functools import cache, wraps
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, cast
 
@@ -33,12 +36,25 @@ BACKENDS: dict[str, str] = {
 }
 """Backend name -> module, imported on first use."""
 
-F = TypeVar("F")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def uncompiled(function: F) -> F:
-    """Keep ``torch.compile`` out: the backends bring loops of their own, compiled by others."""
-    return cast(F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+    """Keep ``torch.compile`` out: the backends bring loops of their own, compiled by others.
+
+    Loading the compiler takes seconds, so it is asked only where it is loaded already.
+    """
+
+    @cache
+    def disabled() -> F:
+        return cast(F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        loaded = "torch._dynamo" in sys.modules
+        return (disabled() if loaded else function)(*args, **kwargs)
+
+    return cast(F, guarded)
 
 
 _HALF = (torch.bfloat16, torch.float16)
