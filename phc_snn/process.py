@@ -74,8 +74,7 @@ class WholeSequence:
 
     def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         h = affine_scan(_like(a, b), b, initial, backend=self.backend)
-        # A copy: a view would keep the whole sequence in memory for as long as the state lives.
-        return h, h[-1].clone() if h.shape[0] else initial
+        return h, self._handed_on(h, initial)
 
     def recur_and_reset(
         self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
@@ -83,7 +82,14 @@ class WholeSequence:
         voltage, h = reset_scan(
             _like(a, b), b, _like(threshold, b), initial, fire, reset, backend=self.backend
         )
-        return voltage, h[-1].clone() if h.shape[0] else initial
+        return voltage, self._handed_on(h, initial)
+
+    def _handed_on(self, h: Tensor, initial: Tensor) -> Tensor:
+        """What becomes of ``h`` (T, B, N) in the state: its last value.
+
+        A copy: a view would keep the whole sequence in memory for as long as the state lives.
+        """
+        return h[-1].clone() if h.shape[0] else initial
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return torch.cat([initial[None], h])[:-1]
@@ -106,16 +112,8 @@ class Trajectory(WholeSequence):
     its steps.
     """
 
-    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        h = affine_scan(_like(a, b), b, initial, backend=self.backend)
-        return h, h
-
-    def recur_and_reset(
-        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
-    ) -> tuple[Tensor, Tensor]:
-        return reset_scan(
-            _like(a, b), b, _like(threshold, b), initial, fire, reset, backend=self.backend
-        )
+    def _handed_on(self, h: Tensor, initial: Tensor) -> Tensor:
+        return h
 
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         longest = queue.shape[1]

@@ -107,13 +107,13 @@ class _AffineScan(torch.autograd.Function):
         if grad.shape[0] == 0:
             return torch.zeros_like(a), grad, torch.zeros_like(h0), None, None
         a = a.conj().resolve_conj()
-        coefficient = a if a.shape[0] == 1 else _delayed(a, a[:1], reverse=not ctx.reverse)
+        coefficient = a if a.shape[0] == 1 else delayed(a, a[:1], reverse=not ctx.reverse)
         adjoint = _AffineScan.apply(
             coefficient, grad, torch.zeros_like(h0), _load(ctx.backend).ADJOINT, not ctx.reverse
         )
         grad_a = grad_h0 = None
         if ctx.needs_input_grad[0]:
-            before = _delayed(h, h0[None], ctx.reverse)
+            before = delayed(h, h0[None], ctx.reverse)
             grad_a = (adjoint * before.conj()).sum_to_size(a.shape)
         if ctx.needs_input_grad[2]:
             first = -1 if ctx.reverse else 0
@@ -121,7 +121,7 @@ class _AffineScan(torch.autograd.Function):
         return grad_a, adjoint, grad_h0, None, None
 
 
-def _delayed(x: Tensor, initial: Tensor, reverse: bool) -> Tensor:
+def delayed(x: Tensor, initial: Tensor, reverse: bool) -> Tensor:
     """``x`` moved by one step in the direction of time, ``initial`` (1, ...) moving in."""
     return torch.cat([x[1:], initial]) if reverse else torch.cat([initial, x[:-1]])
 

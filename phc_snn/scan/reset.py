@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from phc_snn.scan.affine import BACKENDS, affine_scan, check_backend, uncompiled
+from phc_snn.scan.affine import BACKENDS, check_backend, delayed, uncompiled
 from phc_snn.scan.reference import Number, affine_step
 from phc_snn.surrogate import heaviside
 
@@ -180,11 +180,6 @@ def _compiled(
     return voltage, membrane
 
 
-def _before(membrane: Tensor, initial: Tensor) -> Tensor:
-    """The membrane that each step started from."""
-    return torch.cat([initial.expand(membrane.shape[1:])[None], membrane[:-1]])
-
-
 class _Traced(torch.autograd.Function):
     """The compiled loop, with the gradient of the steps that it took.
 
@@ -212,24 +207,23 @@ class _Traced(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from phc_snn.scan import compiled
+
         grad_voltage, grad_membrane = grads
         *inputs, membrane = ctx.saved_tensors
         with torch.enable_grad():
             decay, b, threshold, initial = (t.detach().requires_grad_() for t in inputs)
-            start = _before(membrane, initial).detach().requires_grad_()
+            before = delayed(membrane, initial.expand(membrane.shape[1:])[None], reverse=False)
+            start = before.detach().requires_grad_()
             voltage, after = reset_step(decay, b, threshold, start, ctx.fire, ctx.reset)
         # Lanes do not mix and each step is by itself here, so one product holds every derivative.
         (along,) = torch.autograd.grad(after, start, torch.ones_like(after), retain_graph=True)
         (aside,) = torch.autograd.grad(voltage, start, grad_voltage, retain_graph=True)
-        carried = _ahead(along), _ahead(aside) + grad_membrane
-        adjoint = affine_scan(carried[0].flip(0), carried[1].flip(0), backend="sequential").flip(0)
+        nothing = torch.zeros_like(membrane[:1])
+        later, beside = (delayed(x, nothing, reverse=True) for x in (along, aside))
+        adjoint = compiled.scan(later, beside + grad_membrane, nothing[0], True)
         found = torch.autograd.grad(
             (voltage, after), (decay, b, threshold), (grad_voltage, adjoint), allow_unused=True
         )
         grad_initial = (along[0] * adjoint[0] + aside[0]).sum_to_size(initial.shape)
         return (*found, grad_initial, None, None)
-
-
-def _ahead(x: Tensor) -> Tensor:
-    """``x`` of the following step; zero after the last."""
-    return torch.cat([x[1:], torch.zeros_like(x[:1])])
