@@ -17,6 +17,25 @@ def heaviside(x: Tensor) -> Tensor:
     return (x > 0).to(x.dtype)
 
 
+@torch.no_grad()
+def is_step(spike_grad: Callable[[Tensor], Tensor], like: Tensor) -> bool:
+    """Whether a spike function is 1 above zero and 0 elsewhere, every time, as far as tried.
+
+    Stochastic and leaky spikes are not, and neither is what cannot be called on a tensor.
+
+    Args:
+        spike_grad: The function.
+        like: A tensor of the dtype and device to try.
+    """
+    near = torch.tensor([0.0, 1e-6, -1e-6])
+    probe = torch.cat([torch.linspace(-3.0, 3.0, 601), near]).to(like)
+    wanted = (probe > 0).to(probe.dtype)
+    try:
+        return all(torch.equal(spike_grad(probe).to(probe.dtype), wanted) for _ in range(2))
+    except Exception:
+        return False
+
+
 class _FastSigmoidSpike(torch.autograd.Function):
     generate_vmap_rule = True
 

@@ -1,6 +1,5 @@
 """From snnTorch's layers to processes and networks of this library, with the same spikes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import snntorch
@@ -12,6 +11,7 @@ from phc_snn.neurons import LIF, CubaLIF, Neuron
 from phc_snn.parameters import per_neuron
 from phc_snn.phc import PHC
 from phc_snn.solvers import Sequential
+from phc_snn.surrogate import is_step
 from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnectome
 
 _CURRENT_BASED = (snntorch.Synaptic, snntorch.RSynaptic)
@@ -111,20 +111,7 @@ def _check_counterpart(layer: Any) -> None:
             "module: is an RSynaptic with reset_delay=False, expected True (snnTorch 1.0.0 itself "
             "fails when it runs one)"
         )
-    if not layer.surrogate_disable:
-        _check_step(layer.spike_grad)
-
-
-def _check_step(spike_grad: Callable[[Tensor], Tensor]) -> None:
-    """Refuse a spike function that is not 1 above zero and 0 elsewhere, every time."""
-    probe = torch.linspace(-3.0, 3.0, 601)
-    try:
-        with torch.no_grad():
-            spikes = [spike_grad(probe).to(probe.dtype) for _ in range(2)]
-        step = all(torch.equal(s, (probe > 0).to(probe.dtype)) for s in spikes)
-    except Exception:
-        step = False
-    if not step:
+    if not is_step(layer.spike_grad, layer.threshold.to(torch.get_default_dtype())):
         raise ValueError(
             "module: its spike_grad does not fire exactly where the membrane is above the "
             "threshold (a stochastic or leaky spike), expected a step such as snntorch.surrogate"

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from phc_snn.checks import check_positive
+from phc_snn.readout import own_steps
 
 
 class EventBatch(NamedTuple):
@@ -30,8 +31,7 @@ class EventBatch(NamedTuple):
     @property
     def mask(self) -> Tensor:
         """True on a recording's own steps: (T, B), or (B, T) with ``batch_first``."""
-        steps = torch.arange(self.frames.shape[int(self.batch_first)], device=self.lengths.device)
-        own = steps[:, None] < self.lengths
+        own = own_steps(self.lengths, self.frames.shape[int(self.batch_first)])
         return own.T if self.batch_first else own
 
 

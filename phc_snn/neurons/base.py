@@ -168,10 +168,6 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         value = SpikingNeuron.reset_dict[mechanism]
         self.reset_mechanism_val = torch.as_tensor(value, device=self.threshold.device)
 
-    def spike(self, x: Tensor) -> Tensor:
-        """1 where ``x > 0``, else 0, with the surrogate's gradient, in the dtype of ``x``."""
-        return self.spike_grad(x).to(x.dtype)
-
     @property
     def emit(self) -> Emit:
         """Voltages minus thresholds (..., N) -> the spikes that leave the layer."""

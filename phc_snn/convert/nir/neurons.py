@@ -11,6 +11,7 @@ from phc_snn.convert.nir.units import Array, array, tau_of
 from phc_snn.extras import require
 from phc_snn.neurons import ALIF, LIF, CubaLIF, Neuron
 from phc_snn.state import tensors
+from phc_snn.surrogate import is_step
 
 
 @dataclass
@@ -57,7 +58,7 @@ def neuron_part(neuron: Neuron, dt: float, where: str) -> Part:
         )
     if neuron.inhibition:
         raise refuse(where, "inhibition across the layer", "build it with inhibition=False")
-    if not _is_step(neuron):
+    if not is_step(neuron.spike_grad, neuron.threshold):
         raise refuse(
             where,
             "a spike_grad whose spikes are not H(voltage - threshold), as stochastic spikes",
@@ -67,15 +68,6 @@ def neuron_part(neuron: Neuron, dt: float, where: str) -> Part:
     if any(not np.isfinite(v).all() for node in part.nodes.values() for v in _numbers(node)):
         raise ValueError(f"{where}: a parameter is NaN or Inf; NIR takes finite values")
     return part
-
-
-@torch.no_grad()
-def _is_step(neuron: Neuron) -> bool:
-    """Whether spikes are 1 above the threshold and 0 elsewhere, at every voltage tried."""
-    threshold = neuron.threshold
-    near = torch.tensor([0.0, 1e-6, -1e-6])
-    excess = torch.cat([torch.linspace(-3.0, 3.0, 601), near]).to(threshold)
-    return torch.equal(neuron.spike(excess), (excess > 0).to(excess.dtype))
 
 
 def _numbers(node: Any) -> list[Any]:
