@@ -140,7 +140,7 @@ class PHCSSM(nn.Module):
             check_positive(name, value)
         if readout not in get_args(Readout):
             raise ValueError(f"readout: got {readout!r}, expected one of {get_args(Readout)}")
-        topology = _topology(topology, neurons)
+        topology = make_topology(topology, neurons)
         topology.require_path()
         self.in_features, self.num_classes = in_features, num_classes
         self.readout = readout
@@ -364,7 +364,12 @@ class PHCSSM(nn.Module):
         return resting
 
 
-def _topology(topology: TopologyName | Topology, neurons: int) -> Topology:
+def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: int = 2) -> Topology:
+    """A topology by its name, in so many regions; one that is there already is checked.
+
+    Raises:
+        ValueError: Another name, or a topology of another number of neurons.
+    """
     if isinstance(topology, Topology):
         if topology.features != neurons:
             raise ValueError(
@@ -375,8 +380,5 @@ def _topology(topology: TopologyName | Topology, neurons: int) -> Topology:
         raise ValueError(
             f"topology: got {topology!r}, expected one of {get_args(TopologyName)} or a Topology"
         )
-    return (
-        Topology.feedforward(neurons)
-        if topology == "feedforward"
-        else Topology.bidirectional(neurons)
-    )
+    make = Topology.feedforward if topology == "feedforward" else Topology.bidirectional
+    return make(neurons, regions=regions)

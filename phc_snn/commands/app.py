@@ -19,6 +19,8 @@ from phc_snn.convert.comparison import counted
 
 if TYPE_CHECKING:
     from phc_snn.convert import Comparison
+    from phc_snn.models import PHCSSM
+    from phc_snn.training.lightning import TrainingResult
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False)
@@ -82,6 +84,19 @@ def interruptible() -> Iterator[None]:
 def print_folder(content: str, folder: Path) -> None:
     # A path may hold brackets, which are markup to rich.
     console.print(f"{content}: [bold]{escape(str(folder))}[/bold]", soft_wrap=True)
+
+
+def print_training(model: "PHCSSM", training: "TrainingResult") -> None:
+    """How the training went, and how large the network is."""
+    if training.interrupted:
+        console.print(
+            f"[yellow]Training stopped by Ctrl-C after {training.epochs} epochs.[/yellow]"
+        )
+    count = model.count_parameters()
+    console.print(
+        f"Trained {count.trainable:,} parameters ({count.effective:,} of them can act) in "
+        f"{training.seconds:.0f} s, {training.epochs} epochs."
+    )
 
 
 def new_table(title: str, caption: str, columns: Sequence[str]) -> Table:

@@ -15,6 +15,7 @@ from phc_snn.commands.app import (
     interruptible,
     modes_table,
     print_folder,
+    print_training,
 )
 
 if TYPE_CHECKING:
@@ -83,15 +84,7 @@ def compare(
 
 def _print_result(result: "CompareResult") -> None:
     console.print(_table(result))
-    if result.training.interrupted:
-        console.print(
-            f"[yellow]Training stopped by Ctrl-C after {result.training.epochs} epochs.[/yellow]"
-        )
-    count = result.model.count_parameters()
-    console.print(
-        f"Trained {count.trainable:,} parameters ({count.effective:,} of them can act) in "
-        f"{result.training.seconds:.0f} s, {result.training.epochs} epochs."
-    )
+    print_training(result.model, result.training)
     exact = result.divergence.solvers["exact"].solution
     console.print(
         f"Exact is proved equal to sequential, at {float(exact.work.mean()):.1f} times the work of "

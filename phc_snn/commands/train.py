@@ -15,6 +15,7 @@ from phc_snn.commands.app import (
     interruptible,
     new_table,
     print_folder,
+    print_training,
 )
 from phc_snn.training.train import TrainConfig
 
@@ -128,14 +129,5 @@ def _print_result(result: "TrainResult") -> None:
     for name, mode in result.modes.items():
         table.add_row(name, f"{mode.accuracy:.3f}", f"{mode.seconds:.2f}")
     console.print(table)
-    training = result.training
-    if training.interrupted:
-        console.print(
-            f"[yellow]Training stopped by Ctrl-C after {training.epochs} epochs.[/yellow]"
-        )
-    count = result.model.count_parameters()
-    console.print(
-        f"Trained {count.trainable:,} parameters ({count.effective:,} of them can act) in "
-        f"{training.seconds:.0f} s, {training.epochs} epochs."
-    )
+    print_training(result.model, result.training)
     print_folder("Model, report and command", result.folder)

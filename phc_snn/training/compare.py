@@ -16,6 +16,7 @@ from phc_snn.solvers import Exact, Solver
 from phc_snn.training.checkpoint import save_model
 from phc_snn.training.run import (
     SolverName,
+    about_run,
     check_device,
     command_line,
     make_solver,
@@ -219,15 +220,9 @@ def report(config: CompareConfig, result: CompareResult) -> dict[str, Any]:
     content = result.divergence.to_dict()
     modes = content["solvers"]
     modes["sequential"] = modes.pop("reference")
-    count = result.model.count_parameters()
-    settings = {n: str(v) if isinstance(v, Path) else v for n, v in asdict(config).items()}
     return {
-        "command": config.command(),
-        "config": settings,
-        "versions": versions(),
+        **about_run(config, result.model, result.training),
         "threads": torch.get_num_threads(),
-        "parameters": {"trainable": count.trainable, "effective": count.effective},
-        "training": asdict(result.training),
         "modes": {name: {"accuracy": result.accuracy[name], **m} for name, m in modes.items()},
         "curve": content["curve"],
     }

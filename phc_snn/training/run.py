@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 import phc_snn
+from phc_snn.models import PHCSSM
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 
 SolverName = Literal["jacobi", "exact", "sequential"]
@@ -75,6 +77,25 @@ def results_in(folder: Path) -> Iterator[None]:
 def new_folder(data: str) -> Path:
     """Where a run's results go unless the user says where."""
     return Path("runs") / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def about_run(config: Any, model: PHCSSM, training: Any) -> dict[str, Any]:
+    """What every report begins with: settings, versions, parameters, and how training ended.
+
+    Args:
+        config: Dataclass of the job's settings, with a ``command``.
+        model: The trained model.
+        training: Its `TrainingResult`.
+    """
+    count = model.count_parameters()
+    settings = {n: str(v) if isinstance(v, Path) else v for n, v in asdict(config).items()}
+    return {
+        "command": config.command(),
+        "config": settings,
+        "versions": versions(),
+        "parameters": {"trainable": count.trainable, "effective": count.effective},
+        "training": asdict(training),
+    }
 
 
 def versions() -> dict[str, str]:

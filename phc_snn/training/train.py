@@ -11,19 +11,19 @@ import torch
 from phc_snn.checks import check_positive
 from phc_snn.data import event_loader
 from phc_snn.files import write_json, write_text
-from phc_snn.models import PHCSSM, Readout, TopologyName
+from phc_snn.models import PHCSSM, Readout, TopologyName, make_topology
 from phc_snn.solvers import Sequential, Solver
 from phc_snn.synapses import Topology
 from phc_snn.training.checkpoint import save_model
 from phc_snn.training.recordings import Recordings, read_recordings
 from phc_snn.training.run import (
     SolverName,
+    about_run,
     check_device,
     command_line,
     make_solver,
     new_folder,
     results_in,
-    versions,
 )
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ class TrainConfig:
 
     def make_topology(self) -> Topology:
         """Of the network."""
-        if self.topology not in get_args(TopologyName):
-            raise ValueError(
-                f"topology: got {self.topology!r}, expected one of {get_args(TopologyName)}"
-            )
-        make = Topology.feedforward if self.topology == "feedforward" else Topology.bidirectional
-        return make(self.neurons, regions=self.regions)
+        return make_topology(self.topology, self.neurons, regions=self.regions)
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read.
@@ -245,14 +240,8 @@ def accuracy(decisions: Sequence[int], labels: Sequence[int]) -> float:
 
 def report(config: TrainConfig, result: TrainResult) -> dict[str, Any]:
     """The run as JSON values."""
-    count = result.model.count_parameters()
-    settings = {n: str(v) if isinstance(v, Path) else v for n, v in asdict(config).items()}
     return {
-        "command": config.command(),
-        "config": settings,
-        "versions": versions(),
-        "parameters": {"trainable": count.trainable, "effective": count.effective},
-        "training": asdict(result.training),
+        **about_run(config, result.model, result.training),
         "modes": {
             name: {"accuracy": mode.accuracy, "seconds": mode.seconds}
             for name, mode in result.modes.items()
