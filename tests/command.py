@@ -3,8 +3,10 @@
 import contextlib
 import io
 import os
+import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -57,3 +59,27 @@ def read_until(terminal, pattern, seconds=120):
         assert ready, f"{pattern!r} did not come in {seconds} s; seen: {seen[-2000:]!r}"
         seen += os.read(terminal, 4096)
     return seen
+
+
+def interrupt_training(*arguments, end):
+    """Run a command that trains for 100,000 epochs, press Ctrl-C after the first.
+
+    Returns the exit status and what the terminal showed, up to the last words ``end``.
+    """
+    leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
+    with subprocess.Popen(
+        [*COMMAND, *arguments, "--epochs", "100000"],
+        stdout=follower,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        start_new_session=True,
+    ) as process:
+        os.close(follower)
+        try:
+            seen = read_until(leader, rb"epoch [1-9]\d*/100000")
+            os.kill(process.pid, signal.SIGINT)
+            seen += read_until(leader, end)
+            return process.wait(timeout=60), seen
+        finally:
+            process.kill()
+            os.close(leader)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.recordings import moving_bars
+
 # Derandomised: a run that fails on one machine fails on all of them, and leaves no database behind.
 settings.register_profile(
     "phc",
@@ -31,6 +33,14 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _same_randomness():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory):
+    """A folder with a small event set to train on; nothing may be written there."""
+    folder = tmp_path_factory.mktemp("bars")
+    moving_bars(folder)
+    return folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shlex
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from phc_snn.data import load_uea
 from phc_snn.training.checkpoint import load_model
 from phc_snn.training.compare import CompareConfig, evaluate, train
 from phc_snn.training.measure import MeasureConfig
-from tests.command import COMMAND, call, read_until, run
+from tests.command import COMMAND, call, interrupt_training, run
 
 FILES = {
     "comparison.png",
@@ -211,23 +210,11 @@ def test_ctrl_c_in_a_measurement_leaves_whole_files_or_none(finished, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_checkpoint(tmp_path):
-    leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
-    with subprocess.Popen(
-        [*COMMAND, "compare", "--epochs", "100000", "--out", str(tmp_path / "out")],
-        stdout=follower,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-        start_new_session=True,
-    ) as process:
-        os.close(follower)
-        try:
-            seen = read_until(leader, rb"epoch [1-9]\d*/100000")
-            os.kill(process.pid, signal.SIGINT)
-            seen += read_until(leader, rb"Figure, report, model and command")
-            assert process.wait(timeout=60) == 0
-        finally:
-            process.kill()
-            os.close(leader)
+    out = tmp_path / "out"
+    status, seen = interrupt_training(
+        "compare", "--out", str(out), end=rb"Figure, report, model and command"
+    )
+    assert status == 0
     assert b"Training stopped by Ctrl-C" in seen
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     report = json.loads((tmp_path / "out" / "report.json").read_text())

@@ -1,11 +1,7 @@
 """``phc-snn train`` as a user meets it."""
 
 import json
-import os
-import pty
 import shlex
-import signal
-import subprocess
 from dataclasses import fields
 
 import pytest
@@ -13,18 +9,10 @@ import torch
 
 from phc_snn.training.checkpoint import load_model
 from phc_snn.training.train import TrainConfig
-from tests.command import COMMAND, call, read_until
-from tests.recordings import moving_bars
+from tests.command import call, interrupt_training
 
 pytest.importorskip("tonic")
 FILES = {"model.safetensors", "model.json", "command.txt", "report.json"}
-
-
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bars")
-    moving_bars(folder)
-    return folder
 
 
 def test_help_names_every_option(tmp_path):
@@ -75,24 +63,10 @@ def test_bad_settings_are_one_line_and_leave_nothing(arguments, message, bars, t
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_result(bars, tmp_path):
-    leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
-    command = [*COMMAND, "train", "--data-dir", str(bars), "--neurons", "8", "--epochs", "100000"]
-    with subprocess.Popen(
-        [*command, "--out", str(tmp_path / "out")],
-        stdout=follower,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-        start_new_session=True,
-    ) as process:
-        os.close(follower)
-        try:
-            seen = read_until(leader, rb"epoch [1-9]\d*/100000")
-            os.kill(process.pid, signal.SIGINT)
-            seen += read_until(leader, rb"Model, report and command")
-            assert process.wait(timeout=60) == 0
-        finally:
-            process.kill()
-            os.close(leader)
+    out = tmp_path / "out"
+    job = ["train", "--data-dir", str(bars), "--neurons", "8", "--out", str(out)]
+    status, seen = interrupt_training(*job, end=b"Model, report and command")
+    assert status == 0
     assert b"Training stopped by Ctrl-C" in seen
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     report = json.loads((tmp_path / "out" / "report.json").read_text())

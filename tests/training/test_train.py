@@ -15,17 +15,10 @@ from phc_snn.training.lightning import fit, fit_loader
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, train
-from tests.recordings import SHARED, moving_bars
+from tests.recordings import SHARED
 
 pytest.importorskip("tonic")
 FILES = {"model.safetensors", "model.json", "command.txt", "report.json"}
-
-
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bars")
-    moving_bars(folder)
-    return folder
 
 
 @pytest.fixture
