@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phc_snn.kernels import Stage, UntraceableError, run_network
 from phc_snn.neurons.base import Neuron
-from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence
+from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
 from phc_snn.state import map_state, tensors
 from phc_snn.synapses.delay import Delay
 from phc_snn.synapses.transmission import Connectome
@@ -131,7 +132,8 @@ class Circuit:
 
     def fire(self, current: Tensor, state: PHCState, time: TimeAxis) -> tuple[Tensor, Tensor, Any]:
         """Spikes and voltage of the neurons under ``current``, and their new state."""
-        (spikes, voltage), neuron = self.neuron.dynamics(current, state.neuron, self._neuron, time)
+        stage = self.neuron.stage(self._neuron, state.neuron)
+        (spikes, voltage), _, (neuron,) = run_stages([stage], current, time)
         return spikes, voltage, neuron
 
     def transmit(
@@ -140,6 +142,18 @@ class Circuit:
         """Synaptic current of ``spikes``, and the synapses' new states."""
         signal, states = self._pass(spikes, state.synapses, 0, len(self.processes), time)
         return self.connectome.transmit(signal, self._connectome), states
+
+    def sweep(
+        self, current: Tensor, state: PHCState, time: TimeAxis
+    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
+        """`fire` and `transmit` in one: spikes, voltage, synaptic current, and the new state."""
+        stages = [
+            self.neuron.stage(self._neuron, state.neuron),
+            *self._stages(state.synapses, 0, len(self.processes)),
+        ]
+        (spikes, voltage), (signal, *_), (neuron, *synapses) = run_stages(stages, current, time)
+        synaptic = self.connectome.transmit(signal, self._connectome)
+        return spikes, voltage, synaptic, PHCState(neuron, tuple(synapses))
 
     def receive(
         self, state: PHCState, steps: int, time: TimeAxis
@@ -203,8 +217,49 @@ class Circuit:
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         """A sequence (T, B, N) in blocks, one after the other: `advance` over and over.
 
-        Each block holds as many steps as the delay lets be known ahead.
+        Each block holds as many steps as the delay lets be known ahead. On a CPU one compiled loop
+        does them all, with the same bits.
         """
+        if current is None and driven.numel():
+            try:
+                return self._run_compiled(driven, state)
+            except UntraceableError:
+                pass
+        return self._run_composed(driven, state, current)
+
+    def _run_compiled(
+        self, driven: Tensor, state: PHCState
+    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
+        bare = copy(self)  # holds no tensors: the graph must be able to let them go
+        bare._neuron, bare._synapses, bare._connectome = None, [], None
+
+        def composed(
+            driven: Tensor, stages: list[Stage], weights: Any
+        ) -> tuple[list[Tensor], list[Any]]:
+            circuit = copy(bare)
+            neuron, *synapses = stages
+            circuit._neuron = neuron.coefficients
+            circuit._synapses = [stage.coefficients for stage in synapses]
+            circuit._connectome = weights
+            start = PHCState(neuron.state, tuple(stage.state for stage in synapses))
+            *results, end = circuit._run_composed(driven, start)
+            return results, [end.neuron, *end.synapses]
+
+        results, neuron, synapses = run_network(
+            self.neuron.stage(self._neuron, state.neuron),
+            self._stages(state.synapses, 0, len(self.processes)),
+            self._cut,
+            self.connectome,
+            self._connectome,
+            driven,
+            composed,
+        )
+        spikes, voltage, current = results
+        return spikes, voltage, current, PHCState(neuron, synapses)
+
+    def _run_composed(
+        self, driven: Tensor, state: PHCState, current: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         single = self.block < _SHORTEST_SCAN
         time: TimeAxis = OneStep() if single else WholeSequence("sequential")
         outputs: tuple[list[Tensor], ...] = ([], [], [])
@@ -241,10 +296,8 @@ class Circuit:
     def _pass(
         self, signal: Tensor, states: tuple[Any, ...], start: int, stop: int, time: TimeAxis
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        after = []
-        for i in range(start, stop):
-            (signal,), state = self.processes[i].dynamics(
-                signal, states[i], self._synapses[i], time
-            )
-            after.append(state)
+        _, (signal, *_), after = run_stages(self._stages(states, start, stop), signal, time)
         return signal, tuple(after)
+
+    def _stages(self, states: tuple[Any, ...], start: int, stop: int) -> list[Stage]:
+        return [self.processes[i].stage(self._synapses[i], states[i]) for i in range(start, stop)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor, nn
 
-from phc_snn.numerics import sigmoid, special
+from phc_snn.numerics import special
 
 _NEVER = -1000.0
 """Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite.
@@ -70,7 +70,10 @@ class Constrained:
 
     def _value(self, raw: Tensor) -> Tensor:
         if self.upper is not None:
-            return self.lower + (self.upper - self.lower) * sigmoid(raw)
+            # Through tanh, which comes near every number; the sigmoid of `phc_snn.numerics`, made
+            # for one result everywhere, skips some.
+            share = special(raw * 0.5, "tanh") * 0.5 + 0.5
+            return self.lower + (self.upper - self.lower) * share
         # exp(60) steps outlast any sequence; beyond it the exponential would overflow.
         grown = (
             special(raw.clamp(max=60.0), "exp") if self.exponential else special(raw, "softplus")

@@ -9,12 +9,15 @@ Legend for the whole package: T time steps, B batch, N neurons; time first, (T, 
 """
 
 import abc
-from typing import Any, Protocol
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from phc_snn.checks import check_features, check_finite, check_input, check_state
+from phc_snn.kernels import Stage, UntraceableError, run_chain
 from phc_snn.scan import affine_scan
 from phc_snn.scan.reference import Number, affine_step
 from phc_snn.scan.reset import Fire, Reset, reset_scan, reset_step
@@ -67,10 +70,19 @@ class OneStep:
 
 
 class WholeSequence:
-    """Time axis of a sequence: values are (T, B, N), and a recurrence is one scan."""
+    """Time axis of a sequence: values are (T, B, N), and a recurrence is one scan.
+
+    Where a kernel computes whole models on this backend, `run_stages` takes that: the same bits.
+    """
+
+    trajectory: ClassVar[bool] = False
 
     def __init__(self, backend: str = "auto") -> None:
         self.backend = backend
+
+    @property
+    def fuses(self) -> bool:
+        return self.backend in ("auto", "sequential", "numba")
 
     def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         h = affine_scan(_like(a, b), b, initial, backend=self.backend)
@@ -112,6 +124,8 @@ class Trajectory(WholeSequence):
     its steps.
     """
 
+    trajectory = True
+
     def _handed_on(self, h: Tensor, initial: Tensor) -> Tensor:
         return h
 
@@ -134,6 +148,29 @@ def arrivals(timeline: Tensor, lead: Tensor | None, steps: int) -> Tensor:
         return timeline[:steps]
     index = torch.arange(steps, device=timeline.device)[:, None, None] + lead
     return timeline.gather(0, index.expand(steps, *timeline.shape[1:]))
+
+
+def run_stages(
+    stages: Sequence[Stage], x: Tensor, time: TimeAxis
+) -> tuple[tuple[Any, ...], tuple[Any, ...], list[Any]]:
+    """Models one behind the other, each driven by the first output of the one before.
+
+    Returns:
+        Outputs of the first, outputs of the last, and the new state of each.
+    """
+    if isinstance(time, WholeSequence) and time.fuses and x.numel():
+        try:
+            return run_chain(stages, x, time, trajectory=time.trajectory)
+        except UntraceableError:
+            pass  # one model and one recurrence after the other, then
+    states = []
+    first: tuple[Any, ...] | None = None
+    outputs: tuple[Any, ...] = (x,)
+    for stage in stages:
+        outputs, state = stage.dynamics(outputs[0], stage.state, stage.coefficients, time)
+        first = outputs if first is None else first
+        states.append(state)
+    return (x,) if first is None else first, outputs, states
 
 
 class Process(nn.Module, abc.ABC):
@@ -177,6 +214,9 @@ class Process(nn.Module, abc.ABC):
     ) -> tuple[tuple[Any, ...], Any]:
         """The model's equations, once: ``(outputs, state)`` on any time axis. Pure.
 
+        A static method is also traced, into a kernel that does a whole sequence at once, where all
+        that it uses are arithmetic and the functions of `phc_snn.numerics`.
+
         The tensors of the new state are those that the operations of ``time`` return, or the given
         ones unchanged: some time axes return a whole trajectory there.
         """
@@ -213,5 +253,11 @@ class Process(nn.Module, abc.ABC):
             check_state(state, resting)
         if self.check_finite:
             check_finite(name, x)
-        outputs, state = self.dynamics(x, state or resting, self.coefficients(x.dtype), time)
+        stage = self.stage(self.coefficients(x.dtype), state or resting)
+        outputs, _, (state,) = run_stages([stage], x, time)
         return (*outputs, state)
+
+    def stage(self, coefficients: Any, state: Any) -> Stage:
+        """This model as a link of a chain."""
+        pure = isinstance(inspect.getattr_static(type(self), "dynamics"), staticmethod)
+        return Stage(self.dynamics, coefficients, state, pure)

@@ -4,12 +4,32 @@ Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is aske
 is the default because it pickles, and keeps the dtype of its input.
 """
 
+import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from phc_snn import numerics
+
+X = Any
+"""A tensor, or the symbol of one (`phc_snn.kernels.graph.Symbol`)."""
+
+
+class Slope(Protocol):
+    """The surrogate derivative of a spike function in elementary operations, for kernels."""
+
+    @property
+    def flat(self) -> bool:
+        """It is zero everywhere."""
+        ...
+
+    def derivative(self, x: X) -> X: ...
 
 
 def heaviside(x: Tensor) -> Tensor:
@@ -40,18 +60,18 @@ class _FastSigmoidSpike(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, slope: float) -> Tensor:
+    def forward(x: Tensor, shape: "FastSigmoid") -> Tensor:
         return heaviside(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        x, ctx.slope = inputs
+    def setup_context(ctx: Any, inputs: tuple[Tensor, "FastSigmoid"], output: Tensor) -> None:
+        x, ctx.shape = inputs
         ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grad_outputs[0] / (ctx.slope * x.abs() + 1.0) ** 2, None
+        return grad_outputs[0] * ctx.shape.derivative(x), None
 
 
 @dataclass(frozen=True)
@@ -70,14 +90,87 @@ class FastSigmoid:
     """
 
     slope: float = 4.0
+    flat: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.slope > 0:
             raise ValueError(f"slope: got {self.slope}, expected a positive number")
 
     def __call__(self, x: Tensor) -> Tensor:
-        spikes: Tensor = _FastSigmoidSpike.apply(x, self.slope)
+        spikes: Tensor = _FastSigmoidSpike.apply(x, self)
         return spikes
+
+    def derivative(self, x: X) -> X:
+        """``(slope |x| + 1)**-2``."""
+        return 1.0 / (self.slope * x.abs() + 1.0) ** 2
+
+
+@dataclass(frozen=True)
+class _NoSlope:
+    """Of the bare step."""
+
+    flat: ClassVar[bool] = True
+
+    def derivative(self, x: X) -> X:
+        return x * 0.0
+
+
+@dataclass(frozen=True)
+class _Arctangent:
+    """Of ``snntorch.surrogate.atan(alpha)``."""
+
+    alpha: float
+    flat: ClassVar[bool] = False
+
+    def derivative(self, x: X) -> X:
+        stretched = (math.pi / 2 * self.alpha) * x
+        return (self.alpha / 2) / (1.0 + stretched * stretched)
+
+
+@dataclass(frozen=True)
+class _Logistic:
+    """Of ``snntorch.surrogate.sigmoid(slope)``."""
+
+    slope: float
+    flat: ClassVar[bool] = False
+
+    def derivative(self, x: X) -> X:
+        y = numerics.sigmoid(self.slope * x)
+        return self.slope * (y * (1.0 - y))
+
+
+_KNOWN: dict[str, Callable[..., Slope]] = {
+    "atan.": _Arctangent,
+    "fast_sigmoid.": FastSigmoid,
+    "sigmoid.": _Logistic,
+}
+"""Makers of spike functions in ``snntorch.surrogate``, and the derivatives of what they make."""
+
+
+def known_slope(spike_grad: Callable[[Tensor], Tensor]) -> Slope | None:
+    """The surrogate derivative of a spike function that is a plain step, if it is known."""
+    if isinstance(spike_grad, FastSigmoid):
+        return spike_grad
+    if spike_grad is heaviside:
+        return _NoSlope()
+    if getattr(spike_grad, "__module__", None) != "snntorch.surrogate":
+        return None
+    return _snntorch_slope(spike_grad)
+
+
+@lru_cache(maxsize=256)
+def _snntorch_slope(spike_grad: Callable[[Tensor], Tensor]) -> Slope | None:
+    """What a function of snnTorch is known to do, where it agrees with what it does."""
+    name = getattr(spike_grad, "__qualname__", "")
+    maker = next((m for start, m in _KNOWN.items() if name.startswith(start)), None)
+    if maker is None:
+        return None
+    slope = maker(**inspect.getclosurevars(spike_grad).nonlocals)
+    with torch.enable_grad():
+        x = torch.linspace(-2.0, 2.0, 401, requires_grad=True)
+        (found,) = torch.autograd.grad(spike_grad(x).sum(), x)
+    agrees = torch.allclose(found, slope.derivative(x.detach()), rtol=1e-4, atol=1e-6)
+    return slope if agrees else None
 
 
 class Emit:
@@ -97,11 +190,19 @@ class Emit:
         return f"Emit({self.spike_grad!r}, inhibition={self.inhibition})"
 
     def __call__(self, excess: Tensor) -> Tensor:
+        if has_torch_function_unary(excess):
+            symbol: Tensor = handle_torch_function(Emit.__call__, (excess,), self, excess)
+            return symbol
         spikes = self.spike_grad(excess).to(excess.dtype)
         if not self.inhibition:
             return spikes
         winner = excess.argmax(-1, keepdim=True)
         return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
+
+    @property
+    def slope(self) -> Slope | None:
+        """The surrogate derivative in elementary operations, where it is known."""
+        return known_slope(self.spike_grad)
 
     @property
     def elementwise(self) -> bool:

@@ -188,7 +188,7 @@ def test_no_differing_spike_and_still_another_gradient():
 
 def test_memory_of_unrolled_sweeps_grows_with_them():
     network = make_network(gain=0.5)
-    x = currents(network, 60).requires_grad_()
+    x = currents(network, 120).requires_grad_()
 
     def saved(solver):
         sizes = []

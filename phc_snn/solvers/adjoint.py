@@ -56,16 +56,20 @@ def record(
     """
     time = WholeSequence("sequential")
     given = current.detach().requires_grad_()
-    spikes, voltage, neuron = circuit.fire(given, state, time)
-    synaptic, synapses = circuit.transmit(spikes, state, time)
+    given.register_post_accumulate_grad_hook(_forget_gradient)  # type: ignore[no-untyped-call]
+    spikes, voltage, synaptic, end = circuit.sweep(given, state, time)
     image = synaptic + driven
-    end = PHCState(neuron, synapses)
     context = _Context(circuit, state, rule, report)
     spikes, voltage, current, *leaves = _Gate.apply(
         context, given, driven.detach(), image, spikes, voltage, *tensors(end)
     )
     remaining = iter(leaves)
     return spikes, voltage, current, map_state(lambda _: next(remaining), end)
+
+
+def _forget_gradient(given: Tensor) -> None:
+    # The gate has it already, and what a leaf is given it keeps as long as the graph lives.
+    given.grad = None
 
 
 @dataclass

@@ -113,10 +113,8 @@ class Relaxation:
         """One more sweep; the solution that it gives, with this sweep's residual alone."""
         self._sweeps += 1
         circuit, state, time, current = self._circuit, self._state, self._time, self._current
-        spikes, voltage, neuron = circuit.fire(current, state, time)
-        synaptic, synapses = circuit.transmit(spikes, state, time)
+        spikes, voltage, synaptic, end = circuit.sweep(current, state, time)
         self._current = synaptic + self._driven
-        end = PHCState(neuron, synapses)
         length = len(current)
         certified = leading_steps(self._current == current)
         # Without a delay the equations can have several solutions: a fixed point proves nothing.

@@ -114,7 +114,8 @@ class HierarchicalConnectome(Connectome):
     def coefficients(self, dtype: torch.dtype) -> Tensor:
         return self.weight.to(dtype)
 
-    def transmit(self, signal: Tensor, coefficients: Tensor) -> Tensor:
+    @staticmethod
+    def transmit(signal: Tensor, coefficients: Tensor) -> Tensor:
         return numerics.linear(signal, coefficients)
 
     @torch.no_grad()

@@ -28,7 +28,10 @@ class Connectome(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def transmit(self, signal: Tensor, coefficients: Any) -> Tensor:
-        """Synaptic current (..., N) of the presynaptic signal (..., N). Pure."""
+        """Synaptic current (..., N) of the presynaptic signal (..., N). Pure.
+
+        A static method also becomes part of the kernel that runs a network step by step.
+        """
 
     @abc.abstractmethod
     def scale(self, gain: float) -> None:
@@ -90,7 +93,8 @@ class DenseConnectome(Connectome):
     def coefficients(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         return self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
 
-    def transmit(self, signal: Tensor, coefficients: tuple[Tensor, Tensor | None]) -> Tensor:
+    @staticmethod
+    def transmit(signal: Tensor, coefficients: tuple[Tensor, Tensor | None]) -> Tensor:
         weight, bias = coefficients
         current = numerics.linear(signal, weight)
         return current if bias is None else current + bias
@@ -130,7 +134,8 @@ class OneToOneConnectome(Connectome):
     def coefficients(self, dtype: torch.dtype) -> Tensor:
         return self.weight.to(dtype)
 
-    def transmit(self, signal: Tensor, coefficients: Tensor) -> Tensor:
+    @staticmethod
+    def transmit(signal: Tensor, coefficients: Tensor) -> Tensor:
         return signal * coefficients
 
     @torch.no_grad()

@@ -1,78 +1,12 @@
-"""Operations whose result does not depend on where in a tensor, or in which batch, a value stands.
-
-Parallel training and step-by-step deployment run the same network on tensors of different shapes.
-They can agree in every bit only if each operation does. Elementwise ``+ - * /`` do by IEEE 754, and
-recurrences do when they keep one order. Two operations of torch do not: ``torch.sigmoid`` and
-``softplus`` (the last elements of a tensor, past the vector width, take another code path), and the
-matrix product (each shape sums in another order). This module has the versions that do.
-"""
+"""A matrix product without an order of summation."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function as ``(1 + tanh(x / 2)) / 2``, the same bits wherever the value stands."""
-    return special(x * 0.5, "tanh") * 0.5 + 0.5
-
-
-def softplus(x: Tensor) -> Tensor:
-    """``log(1 + exp(x))`` without overflow, the same bits wherever the value stands."""
-    magnitude = torch.abs(x)
-    # (x + |x|) / 2 is relu(x), exactly, with the gradient 1/2 at zero that softplus has there.
-    return (x + magnitude) * 0.5 + special(special(-magnitude, "exp"), "log1p")
-
-
-def special(x: Tensor, name: str) -> Tensor:
-    """``"tanh"``, ``"exp"``, ``"log1p"`` or ``"softplus"``: torch's own, also where it is compiled.
-
-    ``torch.compile`` would take another implementation, of other bits.
-    """
-    if torch.compiler.is_compiling():
-        opaque: Tensor = _opaque(x, name)
-        return opaque
-    return _FUNCTIONS[name](x)
-
-
-_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "exp": torch.exp,
-    "log1p": torch.log1p,
-    "softplus": torch.nn.functional.softplus,
-}
-
-
-@torch.library.custom_op("phc_snn::special", mutates_args=())
-def _opaque(x: Tensor, name: str) -> Tensor:
-    return _FUNCTIONS[name](x)
-
-
-@_opaque.register_fake
-def _(x: Tensor, name: str) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _keep(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
-    x, ctx.name = inputs
-    ctx.save_for_backward(x, output)
-
-
-def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    x, y = ctx.saved_tensors
-    slopes: dict[str, Callable[[], Tensor]] = {
-        "tanh": lambda: 1.0 - y * y,
-        "exp": lambda: y,
-        "log1p": lambda: 1.0 / (1.0 + x),
-        "softplus": lambda: torch.sigmoid(x),
-    }
-    return grad * slopes[ctx.name](), None
-
-
-_opaque.register_autograd(_derivative, setup_context=_keep)
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
@@ -94,17 +28,51 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``(..., N)``. The gradients are those of the plain product.
     """
+    if has_torch_function_unary(x):
+        symbol: Tensor = handle_torch_function(linear, (x,), x, weight)
+        return symbol
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         return _Linear.apply(x, weight)  # type: ignore[no-any-return]
     return _Linear.forward(x, weight)  # nothing to record
+
+
+class Slices(NamedTuple):
+    """A weight matrix as `linear` takes it apart, for compiled loops.
+
+    Attributes:
+        bits: Of one slice.
+        transposed: (slices, K, N), float64.
+        top: (N,), the power of two above each row.
+    """
+
+    bits: int
+    transposed: np.ndarray[Any, Any]
+    top: np.ndarray[Any, Any]
+
+    @property
+    def slices(self) -> int:
+        return len(self.transposed)
+
+
+def slices_of(weight: Tensor) -> Slices:
+    """Take ``weight`` (N, K) apart."""
+    bits, count = _grid(weight)
+    parts, top = _slice(weight.detach(), bits, count)
+    transposed = torch.stack([part.T.contiguous() for part in parts])
+    return Slices(bits, transposed.numpy(), top[:, 0].contiguous().numpy())
+
+
+def _grid(x: Tensor) -> tuple[int, int]:
+    """Bits of a slice for ``x`` (..., K), and how many slices its dtype needs."""
+    bits = (53 - math.ceil(math.log2(max(x.shape[-1], 2)))) // 2
+    return bits, 3 if x.dtype == torch.float64 else (1 if bits >= 23 else 2)
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        bits = (53 - math.ceil(math.log2(max(x.shape[-1], 2)))) // 2
-        slices = 3 if x.dtype == torch.float64 else (1 if bits >= 23 else 2)
+        bits, slices = _grid(x)
         x_slices, x_top = _slice(rows, bits, slices)
         w_slices, w_top = _slice(weight, bits, slices)
         total = rows.new_zeros(rows.shape[0], weight.shape[0], dtype=torch.float64)

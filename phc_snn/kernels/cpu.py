@@ -1,0 +1,265 @@
+"""Programs on the CPU: arrays for the generated loops, and their threads."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phc_snn.kernels import build, loops
+from phc_snn.kernels.cpu_source import EVERY, Source
+from phc_snn.kernels.program import Program
+from phc_snn.kernels.threads import share
+from phc_snn.numerics.product import slices_of
+
+_COUNT = np.uint64
+
+_WIDTH = 256
+"""Lanes of a block: its rows stay in the first cache, and a step is worth its fixed cost."""
+
+
+class Inputs(NamedTuple):
+    """What a program runs on; T steps, B samples, N neurons.
+
+    Attributes:
+        x: (T, B, N).
+        states: Each broadcasts to (B, N).
+        queues: Of each delay, (B, D, N).
+        leads: How many steps each lane's delay is shorter than D, (N,); None if none is.
+        coefficients: Each broadcasts to (B, N).
+        weight: Of the connectome, (N, N); None without one.
+    """
+
+    x: Tensor
+    states: Sequence[Tensor]
+    queues: Sequence[Tensor]
+    leads: Sequence[Tensor | None]
+    coefficients: Sequence[Tensor]
+    weight: Tensor | None
+
+
+class Outputs(NamedTuple):
+    """What it gives.
+
+    Attributes:
+        results: Each (T, B, N).
+        states: Each (B, N), or with a trajectory (T, B, N).
+        sent: Of each delay, what was sent, (D + T, B, N), the queue first.
+        kept: States every `EVERY` steps, for the way back.
+    """
+
+    results: list[Tensor]
+    states: list[Tensor]
+    sent: list[Tensor]
+    kept: Tensor
+
+
+class Gradients(NamedTuple):
+    """Cotangents of `Inputs`, in its order; those of coefficients and weight summed in float64."""
+
+    x: Tensor
+    states: list[Tensor]
+    queues: list[Tensor]
+    coefficients: list[Tensor]
+    weight: Tensor | None
+
+
+class Kernel:
+    """A program, compiled for one precision."""
+
+    def __init__(self, program: Program, dtype: torch.dtype) -> None:
+        self.source = Source(program, dtype)
+        self.program = program
+        self._dtype = dtype
+        module = build.load(self.source.text, "cpu", _callees())
+        self._forward, self._backward = module.forward, module.backward
+
+    def forward(self, inputs: Inputs, *, keep: bool, trajectory: bool = False) -> Outputs:
+        """Run it; ``keep`` what `backward` needs, or return the states of all steps."""
+        source, x = self.source, inputs.x
+        steps, batch, neurons = x.shape
+        lanes = batch * neurons
+        arrays = self._common(inputs)
+        sent = []
+        for k, queue in enumerate(inputs.queues):
+            line = x.new_empty(queue.shape[1] + steps, batch, neurons)
+            line[: queue.shape[1]] = queue.transpose(0, 1)
+            sent.append(line)
+            arrays[f"sent{k}"] = _rows(line)
+        states = [_lanes(s, batch, neurons, copy=True) for s in inputs.states]
+        results = [x.new_empty(steps, batch, neurons) for _ in range(source.results)]
+        chunks = -(-steps // EVERY) if keep else 0
+        kept = x.new_empty(chunks, source.states, lanes)
+        path = x.new_empty(steps if trajectory else 0, source.states, lanes)
+        arrays |= {f"states{i}": s for i, s in enumerate(states)}
+        arrays |= {f"y{i}": _rows(r) for i, r in enumerate(results)}
+        arrays |= {"kept_states": kept.numpy(), "trajectory": path.numpy()}
+        if inputs.weight is not None:
+            slices = slices_of(inputs.weight)
+            arrays |= {
+                "neurons": _COUNT(neurons),
+                "k": _COUNT(0),
+                "parts": slices.transposed,
+                "top": slices.top,
+                "bits": slices.bits,
+            }
+        width, blocks = self._blocks(batch, neurons)
+
+        def work(start: int, stop: int) -> None:
+            own = {f"s{i}": self._row(width) for i in range(source.states)}
+            if inputs.weight is not None:
+                pairs = slices.slices * (slices.slices + 1) // 2
+                own |= {"signal": self._row(1, width), "product": self._row(width)}
+                own["sums"] = np.empty((pairs, neurons))
+            self._run(self._forward, source.forward, arrays | own, start, stop, width, lanes)
+
+        share(blocks, steps * lanes, work)
+        ys = iter(results)
+        return Outputs(
+            [
+                sent[k][inputs.queues[k].shape[1] :] if kind == "sent" else next(ys)
+                for kind, k in self.program.outputs
+            ],
+            [path[:, i].reshape(steps, batch, neurons) for i in range(source.states)]
+            if trajectory
+            else [torch.from_numpy(s).reshape(batch, neurons) for s in states],
+            sent,
+            kept,
+        )
+
+    def backward(
+        self,
+        inputs: Inputs,
+        sent: Sequence[Tensor],
+        kept: Tensor,
+        current: Tensor | None,
+        results: Sequence[Tensor | None],
+        states: Sequence[Tensor | None],
+        queues: Sequence[Tensor | None],
+    ) -> Gradients:
+        """Cotangents of the inputs, out of those of results, final states and final queues."""
+        source, x = self.source, inputs.x
+        steps, batch, neurons = x.shape
+        lanes = batch * neurons
+        arrays = self._common(inputs)
+        arrays |= {f"sent{k}": _rows(line) for k, line in enumerate(sent)}
+        nothing = np.zeros((1, lanes), x.new_empty(0).numpy().dtype)
+        for i, g in enumerate(results):
+            arrays |= {
+                f"every{i}": _COUNT(g is not None),
+                f"g{i}": nothing if g is None else _rows(g),
+            }
+        zero = x.new_zeros(())
+        carried = [_lanes(zero if g is None else g, batch, neurons, copy=True) for g in states]
+        arrays |= {f"z{i}": z for i, z in enumerate(carried)}
+        lines = []
+        for k, (line, g) in enumerate(zip(sent, queues, strict=True)):
+            varied = self.program.ports[k].varied
+            h = torch.zeros_like(line) if varied else torch.empty_like(line)
+            h[steps:] = 0.0 if g is None else g.transpose(0, 1)
+            lines.append(h)
+            arrays[f"h{k}"] = _rows(h)
+        gx = torch.empty_like(x, memory_format=torch.contiguous_format)
+        arrays |= {"gx": _rows(gx), "kept_states": kept.numpy()}
+        if current is not None:
+            arrays["current"] = _rows(current)
+        totals = [np.zeros(lanes) for _ in range(source.coefficients)]
+        arrays |= {f"total{i}": t for i, t in enumerate(totals)}
+        width, blocks = self._blocks(batch, neurons)
+        outer_total = None
+        if inputs.weight is not None:
+            outer_total = np.zeros((blocks, neurons, neurons))
+            weight = np.ascontiguousarray(inputs.weight.numpy())
+            arrays |= {"neurons": _COUNT(neurons), "weight": weight, "outer_total": outer_total}
+
+        def work(start: int, stop: int) -> None:
+            own = {f"s{i}": self._row(width) for i in range(source.states)}
+            own |= {f"p{i}": self._row(EVERY, width) for i in range(source.states)}
+            own |= {f"w{i}": self._row(EVERY, width) for i in range(source.kept)}
+            own |= {f"a{i}": self._row(width) for i in range(source.coefficients)}
+            if inputs.weight is not None:
+                own |= {name: self._row(width) for name in ("pull", "pulled")}
+                own["signal"] = self._row(EVERY, width)
+                own["outer"] = self._row(neurons, neurons)
+                own["outer"][:] = 0
+            self._run(self._backward, source.backward, arrays | own, start, stop, width, lanes)
+
+        if steps:
+            share(blocks, steps * lanes, work)
+        else:
+            gx.zero_()
+        return Gradients(
+            gx,
+            [torch.from_numpy(z).reshape(batch, neurons) for z in carried],
+            [h[: len(h) - steps].transpose(0, 1) for h in lines],
+            [torch.from_numpy(t).reshape(batch, neurons) for t in totals],
+            None if outer_total is None else _sum_in_order(torch.from_numpy(outer_total)).T,
+        )
+
+    # --- arrays -------------------------------------------------------------------------------
+
+    def _common(self, inputs: Inputs) -> dict[str, Any]:
+        steps, batch, neurons = inputs.x.shape
+        arrays: dict[str, Any] = {"steps": _COUNT(steps), "x": _rows(inputs.x)}
+        for i, c in enumerate(inputs.coefficients):
+            arrays[f"c{i}"] = _lanes(c.to(self._dtype), batch, neurons)
+        for k, (queue, lead) in enumerate(zip(inputs.queues, inputs.leads, strict=True)):
+            arrays[f"depth{k}"] = _COUNT(queue.shape[1])
+            if lead is not None:
+                arrays[f"lead{k}"] = _lanes(lead, batch, neurons).astype(_COUNT)
+        return arrays
+
+    def _blocks(self, batch: int, neurons: int) -> tuple[int, int]:
+        """Lanes of a block, and the number of blocks; neither hangs on the threads."""
+        lanes = batch * neurons
+        if self.program.cut is None:
+            return _WIDTH, -(-lanes // _WIDTH)
+        # Whole samples, several where they are small, and several blocks where there are samples.
+        samples = max(1, min(_WIDTH // max(neurons, 1), -(-batch // 8)))
+        return samples * neurons, -(-batch // samples)
+
+    def _row(self, *shape: int) -> Any:
+        return torch.empty(shape, dtype=self._dtype).numpy()
+
+    @staticmethod
+    def _run(
+        function: Any,
+        names: Sequence[str],
+        arrays: dict[str, Any],
+        start: int,
+        stop: int,
+        width: int,
+        lanes: int,
+    ) -> None:
+        given = arrays | {
+            "start": _COUNT(start * width),
+            "stop": _COUNT(min(stop * width, lanes)),
+            "width": _COUNT(width),
+        }
+        function(*(given[name] for name in names))
+
+
+def _rows(x: Tensor) -> Any:
+    """(T, ...) as a contiguous array (T, lanes)."""
+    return x.detach().reshape(x.shape[0], x[:1].numel() if len(x) else 0).contiguous().numpy()
+
+
+def _lanes(x: Tensor, batch: int, neurons: int, *, copy: bool = False) -> Any:
+    """What broadcasts to (B, N) as a contiguous array of all lanes."""
+    flat = x.detach().expand(batch, neurons).reshape(-1)
+    return (flat.clone() if copy else flat.contiguous()).numpy()
+
+
+def _sum_in_order(parts: Tensor) -> Tensor:
+    total = torch.zeros_like(parts[0]) if len(parts) else parts.new_zeros(parts.shape[1:])
+    for part in parts:
+        total += part
+    return total
+
+
+@cache
+def _callees() -> str:
+    return Path(loops.__file__).read_text(encoding="utf-8")

@@ -1,0 +1,283 @@
+"""A program as the source of compiled loops over time, for numba.
+
+``forward`` and ``backward`` go over lanes in blocks. Inside a block, time is the outer loop and
+lanes the inner one, which the compiler turns into vector instructions: no two arrays overlap, and
+indices are unsigned, so that none is looked at for being negative. States live in rows that stay in
+the first cache.
+
+The way back needs the states of every step. They are kept every `EVERY` steps and computed again in
+between, from the same operations, so with the same bits.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from phc_snn.kernels.graph import Graph
+from phc_snn.kernels.printer import Printer
+from phc_snn.kernels.program import Adjoint, Place, Program, adjoint
+from phc_snn.numerics.elementary import EXPONENT, FORMULAS, shift_bits
+
+EVERY = 32
+"""Steps from one kept state to the next."""
+
+
+class _Numba(Printer):
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def constant(self, value: float) -> str:
+        return f"real({value!r})"
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        return f"{yes} if {condition} else {no}"
+
+    def power_of_two(self, shifted: str) -> str:
+        _, bits, bias = EXPONENT[self._dtype]
+        offset = bias - shift_bits(self._dtype)
+        return f"whole((real({shifted}).view(whole) + whole({offset})) << whole({bits})).view(real)"
+
+
+class Source:
+    """The text of a module with the functions ``forward`` and ``backward``, and their arguments.
+
+    Attributes:
+        text: Python.
+        forward, backward: Names of the arguments, in order; `phc_snn.kernels.cpu` gives them.
+    """
+
+    def __init__(self, program: Program, dtype: torch.dtype) -> None:
+        self.program = program
+        self._dtype = dtype
+        self._back: Adjoint = adjoint(program)
+        self._graph, self._place = program.graph.lowered(dtype)
+        self._printer = _Numba(dtype)
+        self.states = len(program.states)
+        self.coefficients = len(program.coefficients)
+        self.delays = len(program.ports)
+        self.results = sum(kind == "y" for kind, _ in program.outputs)
+        self.kept = len(self._back.kept)
+        self.forward, self.backward = self._arguments()
+        self.text = self._module()
+
+    # --- names of arguments -------------------------------------------------------------------
+
+    def _arguments(self) -> tuple[list[str], list[str]]:
+        network = self.program.cut is not None
+        common = ["start", "stop", "width", "steps", "x"]
+        common += [f"c{i}" for i in range(self.coefficients)]
+        for k, port in enumerate(self.program.ports):
+            common += [f"depth{k}", f"sent{k}"] + ([f"lead{k}"] if port.varied else [])
+        rows = [f"s{i}" for i in range(self.states)]
+        forward = [*common, *(f"states{i}" for i in range(self.states))]
+        forward += [f"y{i}" for i in range(self.results)]
+        forward += ["kept_states", "trajectory", *rows]
+        if network:
+            forward += ["k", "neurons", "signal", "product", "parts", "top", "sums", "bits"]
+        backward = [*common, "kept_states", *(f"z{i}" for i in range(self.states)), "gx"]
+        for i in range(len(self.program.outputs)):
+            backward += [f"every{i}", f"g{i}"]
+        backward += [f"h{k}" for k in range(self.delays)]
+        backward += [f"total{i}" for i in range(self.coefficients)]
+        backward += rows
+        backward += [f"p{i}" for i in range(self.states)]
+        backward += [f"w{i}" for i in range(self.kept)]
+        backward += [f"a{i}" for i in range(self.coefficients)]
+        if network:
+            backward += ["neurons", "signal", "pull", "pulled", "weight", "outer", "outer_total"]
+        if self.program.current is not None:
+            backward += ["current"]
+        return forward, backward
+
+    # --- the two functions --------------------------------------------------------------------
+
+    def _module(self) -> str:
+        lines = [
+            *_head(self._dtype),
+            "from phc_snn.kernels.loops import (",
+            "    add_and_clear, compiled, exact_product, outer_product, pull_back,",
+            ")",
+            "",
+            "",
+            "@compiled",
+            f"def forward({', '.join(self.forward)}):",
+            *_indent(self._forward()),
+            "",
+            "",
+            "@compiled",
+            f"def backward({', '.join(self.backward)}):",
+            *_indent(self._backward()),
+            "",
+        ]
+        return "\n".join(lines)
+
+    def _block(self, body: Iterable[str]) -> list[str]:
+        return [
+            "for low in range(start, stop, width):",
+            "    lanes = min(low + width, stop) - low",
+            *_indent(body),
+        ]
+
+    def _forward(self) -> list[str]:
+        states = range(self.states)
+        keep = [f"kept_states[t // count({EVERY}), count({i}), at] = s{i}[lane]" for i in states]
+        path = [f"trajectory[t, count({i}), at] = s{i}[lane]" for i in states]
+        step = _when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
+        for number, phase in enumerate(self.program.phases):
+            if number == self.program.cut:
+                step += [
+                    "for first in range(count(0), lanes, neurons):",
+                    "    exact_product(signal, first, neurons, parts, top, sums, bits, product)",
+                ]
+            step += self._phase(phase.stores, self.program.loads())
+        step += _when("len(trajectory) > 0", _loop(path))
+        return self._block(
+            [
+                *_loop(f"s{i}[lane] = states{i}[at]" for i in states),
+                "for t in range(steps):",
+                *_indent(step),
+                *_loop(f"states{i}[at] = s{i}[lane]" for i in states),
+            ]
+        )
+
+    def _backward(self) -> list[str]:
+        states, coefficients = range(self.states), range(self.coefficients)
+        again = self._loads_again()
+        places = {node: ("w", i) for i, node in enumerate(self._back.kept)}
+        recompute = _loop(f"p{i}[k, lane] = s{i}[lane]" for i in states)
+        for phase in self.program.phases:
+            needed = self.program.graph.needed([node for _, node in phase.stores], [*again])
+            stores = [s for s in phase.stores if s[0][0] in ("s", "signal")]
+            stores += [(places.pop(node), node) for node in [*places] if node in needed]
+            recompute += self._phase(stores, again)
+        back = again | {n: ("p", i) for n, (kind, i) in again.items() if kind == "s"}
+        back |= {node: ("w", i) for i, node in enumerate(self._back.kept)} | self._back.loads
+        way_back: list[str] = []
+        for number, phase in enumerate(self._back.phases):
+            if self.program.cut is not None and number == len(self._back.phases) - self.program.cut:
+                way_back += [
+                    "for first in range(count(0), lanes, neurons):",
+                    "    pull_back(pull, first, neurons, weight, pulled)",
+                    "    outer_product(pull, signal, k, first, neurons, outer)",
+                ]
+            way_back += self._phase(phase.stores, back)
+        chunk = [
+            "chunk = chunks - count(1) - past",
+            f"begin = chunk * count({EVERY})",
+            f"length = min(count({EVERY}), steps - begin)",
+            *_loop(f"s{i}[lane] = kept_states[chunk, count({i}), at]" for i in states),
+            *_loop(f"a{i}[lane] = real(0.0)" for i in coefficients),
+            "for k in range(length):",
+            "    t = begin + k",
+            *_indent(recompute or ["pass"]),
+            "for back in range(length):",
+            "    k = length - count(1) - back",
+            "    t = begin + k",
+            *_indent(way_back),
+            *_loop(f"total{i}[at] += a{i}[lane]" for i in coefficients),
+        ]
+        if self.program.cut is not None:
+            chunk.append("add_and_clear(outer, outer_total, low // width, neurons)")
+        return self._block(
+            [
+                f"chunks = (steps + count({EVERY - 1})) // count({EVERY})",
+                "for past in range(chunks):",
+                *_indent(chunk),
+            ]
+        )
+
+    # --- loops over lanes ---------------------------------------------------------------------
+
+    def _loads_again(self) -> dict[int, Place]:
+        """What is loaded when a step is computed again; the current, in place of the product."""
+        found = self.program.loads()
+        if self.program.current is not None:
+            found[self.program.current] = ("current", 0)
+        return found
+
+    def _phase(self, stores: Sequence[tuple[Place, int]], loads: Mapping[int, Place]) -> list[str]:
+        """The loop over lanes that computes and stores some nodes."""
+        place = self._place
+        lines, names = self._printer.statements(
+            self._graph,
+            [place[node] for _, node in stores],
+            {place[node]: self._access(target) for node, target in loads.items()},
+        )
+        for target, node in stores:
+            varied = target[0] == "h_arrived" and self.program.ports[target[1]].varied
+            sign = "+=" if target[0] == "a" or varied else "="
+            lines.append(f"{self._access(target)} {sign} {names[place[node]]}")
+        return _loop(lines)
+
+    def _access(self, place: Place) -> str:
+        """The value of the lane in one of the arrays."""
+        kind, i = place
+        row = "t"
+        if kind in ("arrived", "h_arrived") and self.program.ports[i].varied:
+            row = f"t + lead{i}[at]"
+        return {
+            "c": f"c{i}[at]",
+            "z": f"z{i}[at]",
+            "s": f"s{i}[lane]",
+            "a": f"a{i}[lane]",
+            "signal": "signal[k, lane]",
+            "product": "product[lane]",
+            "pull": "pull[lane]",
+            "pulled": "pulled[lane]",
+            "p": f"p{i}[k, lane]",
+            "w": f"w{i}[k, lane]",
+            "x": "x[t, at]",
+            "y": f"y{i}[t, at]",
+            "current": "current[t, at]",
+            "sent": f"sent{i}[depth{i} + t, at]",
+            "arrived": f"sent{i}[{row}, at]",
+            "g": f"g{i}[t * every{i}, at]",
+            "gx": "gx[t, at]",
+            "h": f"h{i}[depth{i} + t, at]",
+            "h_arrived": f"h{i}[{row}, at]",
+        }[kind]
+
+
+def _when(condition: str, lines: Sequence[str]) -> list[str]:
+    return [f"if {condition}:", *_indent(lines)] if lines else []
+
+
+def _loop(lines: Iterable[str]) -> list[str]:
+    body = _indent(lines)
+    return ["for lane in range(lanes):", "    at = low + lane", *body] if body else []
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def elementwise_source(name: str, dtype: torch.dtype) -> str:
+    """A module with ``apply(x, out)``: a function of `phc_snn.numerics`, value by value."""
+    graph = Graph()
+    x = graph.add("input", payload=("x", 0))
+    result = FORMULAS[name](x, dtype)
+    lines, names = _Numba(dtype).statements(graph, [result.index], {x.index: "x[i]"})
+    return "\n".join(
+        [
+            *_head(dtype),
+            "from phc_snn.kernels.loops import compiled",
+            "",
+            "",
+            "@compiled",
+            "def apply(x, out):",
+            "    for i in range(count(len(x))):",
+            *_indent(_indent([*lines, f"out[i] = {names[result.index]}"])),
+            "",
+        ]
+    )
+
+
+def _head(dtype: torch.dtype) -> list[str]:
+    name = str(dtype).removeprefix("torch.")
+    integer = str(EXPONENT[dtype][0]).removeprefix("torch.")
+    return [
+        '"""Generated by phc_snn.kernels.cpu_source."""',
+        "",
+        f"from numpy import {integer} as whole, {name} as real, uint64 as count",
+        "",
+    ]

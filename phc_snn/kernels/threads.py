@@ -1,0 +1,53 @@
+"""Blocks of work on as many threads as torch has, each block as if it were alone.
+
+Compiled loops release Python's lock, so plain threads do. They are not those of OpenMP, which wait
+by spinning, nor of numba's layers, of which one dies in a forked process and another under
+concurrent calls.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_GRAIN = 1 << 16
+"""Values worth a thread of their own."""
+
+_lock = threading.Lock()
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(start, stop)`` for ranges that cover ``blocks``, at the same time.
+
+    Args:
+        blocks: How many; what a block computes must not depend on the range it is in.
+        values: In all blocks together: few of them stay on the calling thread.
+        work: Releases Python's lock.
+    """
+    threads = max(1, min(torch.get_num_threads(), blocks, values // _GRAIN))
+    if threads == 1:
+        work(0, blocks)
+        return
+    bounds = [blocks * i // threads for i in range(threads + 1)]
+    pool = _pool(threads - 1)
+    others = [pool.submit(work, *bounds[i : i + 2]) for i in range(1, threads)]
+    try:
+        work(*bounds[:2])
+    finally:
+        for other in others:
+            other.result()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    with _lock:
+        if threads not in _pools:
+            _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="phc_snn")
+        return _pools[threads]
+
+
+# A forked child has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)
