@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 import phc_snn as phc
 from benchmarks.networks import balanced
+from phc_snn.kernels.memory import pool
 
 SOLVERS: dict[str, phc.Solver] = {
     "Jacobi(1)": phc.Jacobi(1),
@@ -41,6 +42,14 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()
         self._sizes: dict[int, int] = {}
         self.now = self.peak = 0
+
+    def __enter__(self) -> "LiveTensors":
+        pool.enabled = False  # what is kept for later is not alive
+        return super().__enter__()  # type: ignore[no-untyped-call,no-any-return]
+
+    def __exit__(self, *exception: Any) -> None:
+        pool.enabled = True
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

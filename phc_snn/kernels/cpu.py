@@ -11,6 +11,7 @@ from torch import Tensor
 
 from phc_snn.kernels import build, loops
 from phc_snn.kernels.cpu_source import EVERY, Source
+from phc_snn.kernels.memory import empty
 from phc_snn.kernels.program import Program
 from phc_snn.kernels.threads import share
 from phc_snn.numerics.product import slices_of
@@ -85,15 +86,15 @@ class Kernel:
         arrays = self._common(inputs)
         sent = []
         for k, queue in enumerate(inputs.queues):
-            line = x.new_empty(queue.shape[1] + steps, batch, neurons)
+            line = empty((queue.shape[1] + steps, batch, neurons), self._dtype)
             line[: queue.shape[1]] = queue.transpose(0, 1)
             sent.append(line)
             arrays[f"sent{k}"] = _rows(line)
         states = [_lanes(s, batch, neurons, copy=True) for s in inputs.states]
-        results = [x.new_empty(steps, batch, neurons) for _ in range(source.results)]
+        results = [empty((steps, batch, neurons), self._dtype) for _ in range(source.results)]
         chunks = -(-steps // EVERY) if keep else 0
-        kept = x.new_empty(chunks, source.states, lanes)
-        path = x.new_empty(steps if trajectory else 0, source.states, lanes)
+        kept = empty((chunks, source.states, lanes), self._dtype)
+        path = empty((steps if trajectory else 0, source.states, lanes), self._dtype)
         arrays |= {f"states{i}": s for i, s in enumerate(states)}
         arrays |= {f"y{i}": _rows(r) for i, r in enumerate(results)}
         arrays |= {"kept_states": kept.numpy(), "trajectory": path.numpy()}
@@ -111,9 +112,10 @@ class Kernel:
         def work(start: int, stop: int) -> None:
             own = {f"s{i}": self._row(width) for i in range(source.states)}
             if inputs.weight is not None:
-                pairs = slices.slices * (slices.slices + 1) // 2
                 own |= {"signal": self._row(1, width), "product": self._row(width)}
-                own["sums"] = np.empty((pairs, neurons))
+                own["sums"] = np.empty((2, neurons))
+                own["factors"] = np.empty((slices.slices, neurons))
+                own["active"] = np.empty(neurons + 1, _COUNT)
             self._run(self._forward, source.forward, arrays | own, start, stop, width, lanes)
 
         share(blocks, steps * lanes, work)
@@ -155,14 +157,15 @@ class Kernel:
         zero = x.new_zeros(())
         carried = [_lanes(zero if g is None else g, batch, neurons, copy=True) for g in states]
         arrays |= {f"z{i}": z for i, z in enumerate(carried)}
-        lines = []
-        for k, (line, g) in enumerate(zip(sent, queues, strict=True)):
-            varied = self.program.ports[k].varied
-            h = torch.zeros_like(line) if varied else torch.empty_like(line)
-            h[steps:] = 0.0 if g is None else g.transpose(0, 1)
-            lines.append(h)
-            arrays[f"h{k}"] = _rows(h)
-        gx = torch.empty_like(x, memory_format=torch.contiguous_format)
+        under_way = []
+        for k, (queue, g) in enumerate(zip(inputs.queues, queues, strict=True)):
+            # In: of the last queue; out: of the first.
+            row = torch.zeros(queue.shape[1], batch, neurons, dtype=self._dtype)
+            if g is not None:
+                row.copy_(g.transpose(0, 1))
+            under_way.append(row)
+            arrays[f"queue{k}"] = _rows(row)
+        gx = empty(tuple(x.shape), self._dtype)
         arrays |= {"gx": _rows(gx), "kept_states": kept.numpy()}
         if current is not None:
             arrays["current"] = _rows(current)
@@ -171,7 +174,7 @@ class Kernel:
         width, blocks = self._blocks(batch, neurons)
         outer_total = None
         if inputs.weight is not None:
-            outer_total = np.zeros((blocks, neurons, neurons))
+            outer_total = np.zeros((batch, neurons, neurons))
             weight = np.ascontiguousarray(inputs.weight.numpy())
             arrays |= {"neurons": _COUNT(neurons), "weight": weight, "outer_total": outer_total}
 
@@ -180,10 +183,12 @@ class Kernel:
             own |= {f"p{i}": self._row(EVERY, width) for i in range(source.states)}
             own |= {f"w{i}": self._row(EVERY, width) for i in range(source.kept)}
             own |= {f"a{i}": self._row(width) for i in range(source.coefficients)}
+            for k, queue in enumerate(inputs.queues):
+                own[f"h{k}"] = self._row(queue.shape[1] + 1, width)
             if inputs.weight is not None:
-                own |= {name: self._row(width) for name in ("pull", "pulled")}
+                own |= {name: self._row(1, width) for name in ("pull", "pulled")}
                 own["signal"] = self._row(EVERY, width)
-                own["outer"] = self._row(neurons, neurons)
+                own["outer"] = self._row(width // neurons, neurons, neurons)
                 own["outer"][:] = 0
             self._run(self._backward, source.backward, arrays | own, start, stop, width, lanes)
 
@@ -194,7 +199,7 @@ class Kernel:
         return Gradients(
             gx,
             [torch.from_numpy(z).reshape(batch, neurons) for z in carried],
-            [h[: len(h) - steps].transpose(0, 1) for h in lines],
+            [row.transpose(0, 1) for row in under_way],
             [torch.from_numpy(t).reshape(batch, neurons) for t in totals],
             None if outer_total is None else _sum_in_order(torch.from_numpy(outer_total)).T,
         )
@@ -213,12 +218,16 @@ class Kernel:
         return arrays
 
     def _blocks(self, batch: int, neurons: int) -> tuple[int, int]:
-        """Lanes of a block, and the number of blocks; neither hangs on the threads."""
-        lanes = batch * neurons
+        """Lanes of a block, and the number of blocks: at least one for each thread.
+
+        No bit hangs on this: lanes do not know each other, and samples of a network do not.
+        """
+        threads = torch.get_num_threads()
         if self.program.cut is None:
-            return _WIDTH, -(-lanes // _WIDTH)
-        # Whole samples, several where they are small, and several blocks where there are samples.
-        samples = max(1, min(_WIDTH // max(neurons, 1), -(-batch // 8)))
+            lanes = batch * neurons
+            width = min(_WIDTH, max(-(-lanes // threads), 16))
+            return width, -(-lanes // width)
+        samples = max(1, min(_WIDTH // neurons, -(-batch // threads)))
         return samples * neurons, -(-batch // samples)
 
     def _row(self, *shape: int) -> Any:

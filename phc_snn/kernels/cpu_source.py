@@ -73,11 +73,12 @@ class Source:
         forward += [f"y{i}" for i in range(self.results)]
         forward += ["kept_states", "trajectory", *rows]
         if network:
-            forward += ["k", "neurons", "signal", "product", "parts", "top", "sums", "bits"]
+            forward += ["k", "neurons", "signal", "product", "parts", "top", "bits"]
+            forward += ["active", "factors", "sums"]
         backward = [*common, "kept_states", *(f"z{i}" for i in range(self.states)), "gx"]
         for i in range(len(self.program.outputs)):
             backward += [f"every{i}", f"g{i}"]
-        backward += [f"h{k}" for k in range(self.delays)]
+        backward += [f"{name}{k}" for k in range(self.delays) for name in ("queue", "h")]
         backward += [f"total{i}" for i in range(self.coefficients)]
         backward += rows
         backward += [f"p{i}" for i in range(self.states)]
@@ -127,7 +128,10 @@ class Source:
             if number == self.program.cut:
                 step += [
                     "for first in range(count(0), lanes, neurons):",
-                    "    exact_product(signal, first, neurons, parts, top, sums, bits, product)",
+                    "    exact_product(",
+                    "        signal, k, first, neurons, parts, top, bits,",
+                    "        active, factors, sums, product, first, neurons,",
+                    "    )",
                 ]
             step += self._phase(phase.stores, self.program.loads())
         step += _when("len(trajectory) > 0", _loop(path))
@@ -157,10 +161,26 @@ class Source:
             if self.program.cut is not None and number == len(self._back.phases) - self.program.cut:
                 way_back += [
                     "for first in range(count(0), lanes, neurons):",
-                    "    pull_back(pull, first, neurons, weight, pulled)",
-                    "    outer_product(pull, signal, k, first, neurons, outer)",
+                    "    pull_back(",
+                    "        pull, count(0), first, neurons, weight,",
+                    "        pulled, count(0), first, neurons,",
+                    "    )",
+                    "    outer_product(",
+                    "        pull, count(0), first, neurons, signal, k, first, neurons,",
+                    "        outer[first // neurons],",
+                    "    )",
                 ]
             way_back += self._phase(phase.stores, back)
+        rows, nothing = [], []
+        for i, port in enumerate(self.program.ports):
+            # A remainder is taken once for a row: in the loop over lanes it would be in the way.
+            rows += [
+                f"arrived_row{i} = t % (depth{i} + count(1))",
+                f"sent_row{i} = (depth{i} + t) % (depth{i} + count(1))",
+            ]
+            if port.varied:  # several steps add to one row
+                nothing.append(f"h{i}[arrived_row{i}, lane] = real(0.0)")
+        way_back = [*rows, *_loop(nothing), *way_back]
         chunk = [
             "chunk = chunks - count(1) - past",
             f"begin = chunk * count({EVERY})",
@@ -177,14 +197,28 @@ class Source:
             *_loop(f"total{i}[at] += a{i}[lane]" for i in coefficients),
         ]
         if self.program.cut is not None:
-            chunk.append("add_and_clear(outer, outer_total, low // width, neurons)")
-        return self._block(
-            [
-                f"chunks = (steps + count({EVERY - 1})) // count({EVERY})",
-                "for past in range(chunks):",
-                *_indent(chunk),
+            chunk += [
+                "for first in range(count(0), lanes, neurons):",
+                "    add_and_clear(",
+                "        outer[first // neurons], outer_total[(low + first) // neurons], neurons",
+                "    )",
             ]
-        )
+        body = [
+            f"chunks = (steps + count({EVERY - 1})) // count({EVERY})",
+            "for past in range(chunks):",
+            *_indent(chunk),
+        ]
+        for i in range(self.delays):
+            # Cotangents of what is under way stand in a ring: they are needed for a delay's time.
+            slot = f"h{i}[(%s + row) % (depth{i} + count(1)), lane]"
+            body = [
+                f"for row in range(depth{i}):",
+                *_indent(_loop([f"{slot.replace('%s', 'steps')} = queue{i}[row, at]"])),
+                *body,
+                f"for row in range(depth{i}):",
+                *_indent(_loop([f"queue{i}[row, at] = {slot.replace('%s', 'count(0)')}"])),
+            ]
+        return self._block(body)
 
     # --- loops over lanes ---------------------------------------------------------------------
 
@@ -212,9 +246,10 @@ class Source:
     def _access(self, place: Place) -> str:
         """The value of the lane in one of the arrays."""
         kind, i = place
-        row = "t"
+        row, ring = "t", f"arrived_row{i}"
         if kind in ("arrived", "h_arrived") and self.program.ports[i].varied:
             row = f"t + lead{i}[at]"
+            ring = f"(arrived_row{i} + lead{i}[at]) % (depth{i} + count(1))"
         return {
             "c": f"c{i}[at]",
             "z": f"z{i}[at]",
@@ -222,8 +257,8 @@ class Source:
             "a": f"a{i}[lane]",
             "signal": "signal[k, lane]",
             "product": "product[lane]",
-            "pull": "pull[lane]",
-            "pulled": "pulled[lane]",
+            "pull": "pull[count(0), lane]",
+            "pulled": "pulled[count(0), lane]",
             "p": f"p{i}[k, lane]",
             "w": f"w{i}[k, lane]",
             "x": "x[t, at]",
@@ -233,8 +268,8 @@ class Source:
             "arrived": f"sent{i}[{row}, at]",
             "g": f"g{i}[t * every{i}, at]",
             "gx": "gx[t, at]",
-            "h": f"h{i}[depth{i} + t, at]",
-            "h_arrived": f"h{i}[{row}, at]",
+            "h": f"h{i}[sent_row{i}, lane]",
+            "h_arrived": f"h{i}[{ring}, lane]",
         }[kind]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core.compiler import Compiler
 from numpy import uint64 as count
 
@@ -30,78 +31,218 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
-@compiled
+def _contracted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`, with fused multiply-adds: where sums are exact, or bits are not promised."""
+    return numba.njit(cache=True, fastmath={"contract"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@_contracted
 def exact_product(
-    signal: Any, first: Any, neurons: Any, parts: Any, top: Any, sums: Any, bits: Any, out: Any
+    signal: Any,
+    k: Any,
+    first: Any,
+    pre: Any,
+    parts: Any,
+    top: Any,
+    bits: Any,
+    active: Any,
+    factors: Any,
+    sums: Any,
+    out: Any,
+    row: Any,
+    post: Any,
 ) -> None:
-    """One row of `phc_snn.numerics.linear`, the same bits, from the neurons that send something.
+    """One row of `phc_snn.numerics.linear`, the same bits, from the columns that are not zero.
 
     Args:
-        signal: (1, lanes), of which the row has ``neurons`` from ``first`` on.
-        parts: Slices of the weights, (slices, N, N), column of the presynaptic neuron first.
-        top: Power of two above each row of weights, (N,).
-        sums: Room for the products of each pair of slices, (pairs, N).
+        signal: Row ``k``, from ``first`` on, has ``pre`` values.
+        parts: Slices of the weights, (slices, pre, post).
+        top: Power of two above each row of weights, (post,).
         bits: Of one slice.
-        out: (lanes,).
+        active: Room for the columns that are not zero, (pre + 1,).
+        factors: Room for their slices, (slices, pre).
+        sums: Room for two rows of sums, (2, post).
+        out: Gets ``post`` values from ``row`` on.
     """
     slices = len(parts)
+    found = count(0)
+    for j in range(pre):  # without a branch: which columns are zero cannot be predicted
+        active[found] = j
+        found += count(signal[k, first + j] != 0)
     largest = 0.0
-    for j in range(neurons):
-        magnitude = abs(float(signal[count(0), first + j]))
-        if magnitude > largest or magnitude != magnitude:
-            largest = magnitude
+    for a in range(found):
+        magnitude = abs(float(signal[k, first + active[a]]))
+        largest = magnitude if magnitude > largest else largest
     mantissa, _ = math.frexp(largest)
     power = min(largest / mantissa, 2.0**1023) if largest > 0.0 else 1.0
-    sums[:] = 0.0
-    for j in range(neurons):
-        rest = float(signal[count(0), first + j])
-        if rest == 0.0:
-            continue
-        rest = rest / power
+    for a in range(found):
+        rest = float(signal[k, first + active[a]]) / power
         for i in range(slices):
             shift = 1.5 * 2.0 ** (52 - bits * (i + 1))
-            part = (rest + shift) - shift
-            rest = rest - part
-            for k in range(slices - i):
-                # Pairs of one level, i + k, stand behind one another.
-                pair = count((i + k) * (i + k + 1) // 2 + i)
-                for n in range(neurons):
-                    sums[pair, n] += part * parts[count(k), j, n]
-    for n in range(neurons):
-        total = 0.0
-        # The smallest level first, as there.
-        for level in range(slices - 1, -1, -1):
-            for i in range(level + 1):
-                total += sums[count(level * (level + 1) // 2 + i), n]
-        out[first + n] = total * (power * top[n])
+            factors[i, a] = (rest + shift) - shift
+            rest = rest - factors[i, a]
+    total = count(len(sums) - 1)
+    for n in range(post):
+        sums[total, n] = 0.0
+    # The smallest level first, as there.
+    for level in range(slices - 1, -1, -1):
+        for i in range(level + 1):
+            _weighted_rows(
+                factors, count(i), active, found, parts, count(level - i), sums, count(0), post
+            )
+            for n in range(post):
+                sums[total, n] += sums[count(0), n]
+    for n in range(post):
+        out[row + n] = sums[total, n] * (power * top[n])
+
+
+@_contracted
+def _weighted_rows(
+    factors: Any,
+    i: Any,
+    active: Any,
+    found: Any,
+    parts: Any,
+    s: Any,
+    sums: Any,
+    row: Any,
+    post: Any,
+) -> None:
+    """The sum of ``factors`` times rows of weights; it is exact, so four rows are taken at once."""
+    for n in range(post):
+        sums[row, n] = 0.0
+    whole = found - found % count(4)
+    for a in range(count(0), whole, count(4)):
+        j0, j1 = active[a], active[a + count(1)]
+        j2, j3 = active[a + count(2)], active[a + count(3)]
+        f0, f1 = factors[i, a], factors[i, a + count(1)]
+        f2, f3 = factors[i, a + count(2)], factors[i, a + count(3)]
+        for n in range(post):
+            sums[row, n] += (
+                f0 * parts[s, j0, n] + f1 * parts[s, j1, n]
+                + f2 * parts[s, j2, n] + f3 * parts[s, j3, n]
+            )  # fmt: skip
+    for a in range(whole, found):
+        j, f = active[a], factors[i, a]
+        for n in range(post):
+            sums[row, n] += f * parts[s, j, n]
 
 
 @compiled
-def pull_back(cotangent: Any, first: Any, neurons: Any, weight: Any, out: Any) -> None:
-    """One row of ``cotangent @ weight``, summed in the order of the postsynaptic neurons."""
-    for j in range(neurons):
-        out[first + j] = 0
-    for n in range(neurons):
-        factor = cotangent[first + n]
-        for j in range(neurons):
-            out[first + j] += factor * weight[n, j]
+def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, out: Any) -> None:
+    """`phc_snn.numerics.linear` for some rows of ``x`` (rows, K)."""
+    pre, post = count(parts.shape[1]), count(parts.shape[2])
+    slices = len(parts)
+    active = np.empty(pre + count(1), np.uint64)
+    factors = np.empty((slices, pre))
+    sums = np.empty((2, post))
+    for row in range(start, stop):
+        exact_product(
+            x, row, count(0), pre, parts, top, bits, active, factors, sums, out, row * post, post
+        )
 
 
-@compiled
-def outer_product(cotangent: Any, signal: Any, k: Any, first: Any, neurons: Any, out: Any) -> None:
-    """Add one row's ``signal cotangent^T``, (pre, post), for the neurons that send something."""
-    for j in range(neurons):
-        factor = signal[k, first + j]
+@_contracted
+def pull_back(
+    cotangent: Any,
+    k: Any,
+    first: Any,
+    post: Any,
+    weight: Any,
+    out: Any,
+    row: Any,
+    at: Any,
+    pre: Any,
+) -> None:
+    """One row of ``cotangent @ weight``, summed in the order of the postsynaptic neurons.
+
+    Args:
+        cotangent: Row ``k``, from ``first`` on, has ``post`` values.
+        weight: (post, pre).
+        out: Row ``row`` gets ``pre`` values from ``at`` on.
+    """
+    for j in range(pre):
+        out[row, at + j] = 0
+    whole = post - post % count(4)
+    for n in range(count(0), whole, count(4)):
+        f0, f1 = cotangent[k, first + n], cotangent[k, first + n + count(1)]
+        f2, f3 = cotangent[k, first + n + count(2)], cotangent[k, first + n + count(3)]
+        for j in range(pre):
+            out[row, at + j] += (
+                f0 * weight[n, j] + f1 * weight[n + count(1), j]
+                + f2 * weight[n + count(2), j] + f3 * weight[n + count(3), j]
+            )  # fmt: skip
+    for n in range(whole, post):
+        factor = cotangent[k, first + n]
+        for j in range(pre):
+            out[row, at + j] += factor * weight[n, j]
+
+
+@_contracted
+def outer_product(
+    cotangent: Any,
+    k: Any,
+    first: Any,
+    post: Any,
+    signal: Any,
+    row: Any,
+    at: Any,
+    pre: Any,
+    out: Any,
+) -> None:
+    """Add one row's ``signal cotangent^T``, (pre, post), for the columns that are not zero."""
+    for j in range(pre):
+        factor = signal[row, at + j]
         if factor == 0:
             continue
-        for n in range(neurons):
-            out[j, n] += factor * cotangent[first + n]
+        for n in range(post):
+            out[j, n] += factor * cotangent[k, first + n]
 
 
 @compiled
-def add_and_clear(part: Any, total: Any, block: Any, neurons: Any) -> None:
+def pull_back_rows(cotangent: Any, start: Any, stop: Any, weight: Any, out: Any) -> None:
+    """``cotangent @ weight`` for some rows."""
+    post, pre = count(weight.shape[0]), count(weight.shape[1])
+    for row in range(start, stop):
+        pull_back(cotangent, row, count(0), post, weight, out, row, count(0), pre)
+
+
+@compiled
+def outer_product_rows(
+    cotangent: Any, signal: Any, start: Any, stop: Any, rows: Any, total: Any
+) -> None:
+    """``signal^T cotangent`` in parts of ``rows`` rows, (parts, pre, post)."""
+    pre, post = count(signal.shape[1]), count(cotangent.shape[1])
+    for part in range(start, stop):
+        for row in range(part * rows, min((part + count(1)) * rows, count(len(signal)))):
+            outer_product(cotangent, row, count(0), post, signal, row, count(0), pre, total[part])
+
+
+@compiled
+def add_and_clear(part: Any, total: Any, neurons: Any) -> None:
     """Add the sums of a stretch of time to those of all, which are more precise."""
     for i in range(neurons):
         for j in range(neurons):
-            total[block, i, j] += part[i, j]
+            total[i, j] += part[i, j]
             part[i, j] = 0
+
+
+@compiled
+def compare(
+    after: Any, before: Any, start: Any, stop: Any, neurons: Any, equal: Any, norms: Any
+) -> None:
+    """For some samples: leading steps without a difference; sums of squared change and value."""
+    for sample in range(start, stop):
+        change = size = 0.0
+        leading: Any = count(len(after))
+        for t in range(count(len(after))):
+            for at in range(sample * neurons, (sample + count(1)) * neurons):
+                value = float(after[t, at])
+                difference = value - float(before[t, at])
+                change += difference * difference
+                size += value * value
+                if after[t, at] != before[t, at] and t < leading:
+                    leading = t
+        equal[sample] = leading
+        norms[count(0), sample] = change
+        norms[count(1), sample] = size

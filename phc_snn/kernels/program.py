@@ -268,6 +268,10 @@ def adjoint(program: Program) -> Adjoint:
             if after in own and before not in grads:
                 stores.append((("z", i), graph.constant(0.0).index))
         phases.append(Phase(stores))
+    stored = {place for phase in phases for place, _ in phase.stores}
+    for k in range(len(program.ports)):
+        if ("h_arrived", k) not in stored:  # nobody reads what arrives
+            phases[-1].stores.append((("h_arrived", k), graph.constant(0.0).index))
     roots = [node for phase in phases for _, node in phase.stores]
     used = graph.needed(roots, [*program.loads(), *loads])
     kept = [i for i in used if i < forward and graph.nodes[i].op in FORMULAS]

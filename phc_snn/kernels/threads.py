@@ -41,6 +41,19 @@ def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
             other.result()
 
 
+def share_lanes(lanes: int, values: int, width: int, work: Callable[[int, int], None]) -> None:
+    """As `share`, for ranges of lanes whose bounds are multiples of ``width`` where there are many.
+
+    With few lanes each thread gets fewer, down to what fills a vector register.
+    """
+    width = min(width, max(-(-lanes // torch.get_num_threads()), 16))
+
+    def blocks(start: int, stop: int) -> None:
+        work(start * width, min(stop * width, lanes))
+
+    share(-(-lanes // width), values, blocks)
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
     with _lock:
         if threads not in _pools:
@@ -48,6 +61,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         return _pools[threads]
 
 
-# A forked child has none of its parent's threads.
+def _start_anew() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+# A forked child has none of its parent's threads, and one of them may have held the lock.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)
+    os.register_at_fork(after_in_child=_start_anew)

@@ -71,6 +71,10 @@ def _grid(x: Tensor) -> tuple[int, int]:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor) -> Tensor:
+        from phc_snn.kernels import rows as compiled
+
+        if compiled.takes(x, weight) and x.numel() and weight.numel():
+            return compiled.exact_linear(x, weight)
         rows = x.reshape(-1, x.shape[-1])
         bits, slices = _grid(x)
         x_slices, x_top = _slice(rows, bits, slices)
@@ -90,10 +94,20 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (grad,) = grad_outputs
         x, weight = ctx.saved_tensors
-        grad_x = grad @ weight if ctx.needs_input_grad[0] else None
-        grad_w = None
+        from phc_snn.kernels import rows as compiled
+
+        plain = not torch.is_grad_enabled() and compiled.takes(grad, x, weight) and grad.numel() > 0
+        grad_x = grad_w = None
+        if ctx.needs_input_grad[0]:
+            grad_x = compiled.gradient_of_input(grad, weight) if plain else grad @ weight
         if ctx.needs_input_grad[1]:
-            grad_w = grad.reshape(-1, grad.shape[-1]).T @ x.reshape(-1, x.shape[-1])
+            rows = grad.reshape(-1, grad.shape[-1])
+            by_hand = plain and x.numel() > 0
+            grad_w = (
+                compiled.gradient_of_weight(grad, x)
+                if by_hand
+                else rows.T @ x.reshape(-1, x.shape[-1])
+            )
         return grad_x, grad_w
 
 

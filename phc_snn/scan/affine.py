@@ -106,6 +106,13 @@ class _AffineScan(torch.autograd.Function):
         a, h0, h = ctx.saved_tensors
         if grad.shape[0] == 0:
             return torch.zeros_like(a), grad, torch.zeros_like(h0), None, None
+        if ctx.backend == "numba" and not torch.is_grad_enabled():
+            from phc_snn.scan import compiled
+
+            with_a = ctx.needs_input_grad[0]
+            found = compiled.adjoint(a, h, h0, grad, ctx.reverse, with_a)
+            grad_a = found[0].sum_to_size(a.shape) if found[0] is not None else None
+            return grad_a, found[1], found[2], None, None
         a = a.conj().resolve_conj()
         coefficient = a if a.shape[0] == 1 else delayed(a, a[:1], reverse=not ctx.reverse)
         adjoint = _AffineScan.apply(

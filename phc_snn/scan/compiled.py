@@ -9,10 +9,19 @@ asked.
 from typing import Any
 
 import numba
+import numpy as np
 import torch
+from numpy import uint64 as count
 from torch import Tensor
 
+from phc_snn.kernels.loops import compiled
+from phc_snn.kernels.memory import empty
+from phc_snn.kernels.threads import share_lanes
+
 ADJOINT = "numba"
+
+_WIDTH = 512
+"""Lanes of a block: their states stay in the first cache."""
 
 _SUPPORTED = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
@@ -26,18 +35,77 @@ def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
     return None
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scan_lanes(a: Any, b: Any, h0: Any, out: Any, reverse: bool) -> None:
-    length, lanes = b.shape
-    constant = a.shape[0] == 1
-    for i in range(length):
-        t = length - 1 - i if reverse else i
-        a_t = a[0] if constant else a[t]
-        before = h0 if i == 0 else (out[t + 1] if reverse else out[t - 1])
-        b_t = b[t]
-        out_t = out[t]
+@compiled
+def _scan_lanes(
+    a: Any, b: Any, h0: Any, out: Any, state: Any, start: Any, stop: Any, width: Any, reverse: Any
+) -> None:
+    """States of the lanes ``start`` to ``stop``, block by block; ``state`` is room for one."""
+    length = count(len(b))
+    varies = count(len(a) > 1)
+    for low in range(start, stop, width):
+        lanes = min(low + width, stop) - low
         for lane in range(lanes):
-            out_t[lane] = a_t[lane] * before[lane] + b_t[lane]
+            state[lane] = h0[low + lane]
+        for i in range(length):
+            t = length - count(1) - i if reverse else i
+            for lane in range(lanes):
+                at = low + lane
+                h = a[t * varies, at] * state[lane] + b[t, at]
+                state[lane] = h
+                out[t, at] = h
+
+
+@compiled
+def _adjoint_lanes(
+    a: Any,
+    h: Any,
+    h0: Any,
+    grad: Any,
+    grad_a: Any,
+    grad_b: Any,
+    grad_h0: Any,
+    state: Any,
+    total: Any,
+    start: Any,
+    stop: Any,
+    width: Any,
+    reverse: Any,
+) -> None:
+    """The cotangents of a scan: ``l[t] = conj(a[t+1]) l[t+1] + g[t]`` and what follows from it.
+
+    ``grad_a`` has no row if it is not asked for, and one if ``a`` is constant.
+    """
+    length = count(len(grad))
+    varies = count(len(a) > 1)
+    several = count(len(grad_a) > 1)
+    for low in range(start, stop, width):
+        lanes = min(low + width, stop) - low
+        for lane in range(lanes):
+            state[lane] = 0
+            total[lane] = 0
+        for i in range(length):
+            t = i if reverse else length - count(1) - i
+            for lane in range(lanes):
+                at = low + lane
+                adjoint = state[lane] + grad[t, at]
+                grad_b[t, at] = adjoint
+                state[lane] = np.conj(a[t * varies, at]) * adjoint
+            if len(grad_a) == 0:
+                continue
+            last = i + count(1) == length
+            before = t if last else (t + count(1) if reverse else t - count(1))
+            for lane in range(lanes):
+                at = low + lane
+                earlier = h0[at] if last else h[before, at]
+                share = grad_b[t, at] * np.conj(earlier)
+                if several == 1:
+                    grad_a[t, at] = share
+                else:
+                    total[lane] += share
+        for lane in range(lanes):
+            grad_h0[low + lane] = state[lane]
+            if len(grad_a) == 1:
+                grad_a[count(0), low + lane] = total[lane]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -82,15 +150,48 @@ def as_lanes(x: Tensor, time: int, shape: torch.Size) -> Any:
 
 def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
     """See `phc_snn.scan.affine.Backend`."""
-    out = torch.empty(b.shape, dtype=b.dtype)
+    out = empty(tuple(b.shape), b.dtype)
     if b.numel() == 0:
         return out
     lanes = b.shape[1:]
-    _scan_lanes(
+    arrays = (
         as_lanes(a, a.shape[0], lanes),
         as_lanes(b, b.shape[0], lanes),
         as_lanes(h0, 1, lanes)[0],
-        out.reshape(b.shape[0], -1).numpy(),
-        reverse,
+        out.view(b.shape[0], -1).numpy(),
     )
+
+    def work(start: int, stop: int) -> None:
+        state = np.empty(_WIDTH, arrays[1].dtype)
+        _scan_lanes(*arrays, state, count(start), count(stop), count(_WIDTH), reverse)
+
+    share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, work)
     return out
+
+
+def adjoint(
+    a: Tensor, h: Tensor, h0: Tensor, grad: Tensor, reverse: bool, with_a: bool
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Cotangents of ``a``, ``b`` and ``h0``, of the shapes of `scan`'s; in one pass."""
+    steps, lanes = grad.shape[0], grad.shape[1:]
+    grad_b, grad_h0 = empty(tuple(grad.shape), grad.dtype), torch.empty(lanes, dtype=grad.dtype)
+    rows = (steps if a.shape[0] > 1 else 1) if with_a else 0
+    grad_a = empty((rows, *lanes), grad.dtype)
+    count_lanes = grad_h0.numel()
+    arrays = (
+        as_lanes(a, a.shape[0], lanes),
+        as_lanes(h if with_a else h0[None], steps if with_a else 1, lanes),
+        as_lanes(h0, 1, lanes)[0],
+        as_lanes(grad, steps, lanes),
+        grad_a.view(rows, count_lanes).numpy(),
+        grad_b.view(steps, count_lanes).numpy(),
+        grad_h0.view(-1).numpy(),
+    )
+    wide = np.complex128 if grad.is_complex() else np.float64
+
+    def work(start: int, stop: int) -> None:
+        room = np.empty(_WIDTH, arrays[3].dtype), np.empty(_WIDTH, wide)
+        _adjoint_lanes(*arrays, *room, count(start), count(stop), count(_WIDTH), reverse)
+
+    share_lanes(count_lanes, grad.numel(), _WIDTH, work)
+    return (grad_a if with_a else None), grad_b, grad_h0

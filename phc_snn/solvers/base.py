@@ -7,6 +7,7 @@ from torch import Tensor
 
 from phc_snn import numerics
 from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.kernels import rows
 from phc_snn.scan import affine_scan
 
 
@@ -25,17 +26,32 @@ def relative_change(after: Tensor, before: Tensor, *, first: bool) -> Tensor:
     Nothing that stays nothing has converged, except in the first sweep, before which no neuron
     fired.
     """
-    change, size = _norm(after - before), _norm(after)
+    if _compiled(after, before):
+        _, change, size = rows.compare(after, before)
+    else:
+        change, size = _norm(after - before), _norm(after)
     silent = torch.full_like(size, torch.inf if first else 0.0)
     return torch.where((change == 0) & (size == 0), silent, change / size)
 
 
+@torch.no_grad()
+def equal_steps(after: Tensor, before: Tensor) -> Tensor:
+    """(B,) number of leading steps on which all neurons have the same values; (T, B, N) both."""
+    if _compiled(after, before):
+        return rows.compare(after, before)[0]
+    return leading_steps(after == before)
+
+
+def _compiled(after: Tensor, before: Tensor) -> bool:
+    return rows.takes(after, before) and after.numel() > 0
+
+
 def _norm(x: Tensor) -> Tensor:
     """(B,) Euclidean norm over time and neurons, summed in an order that no batch can change."""
-    rows = numerics.linear(x.square(), x.new_ones(1, x.shape[-1]))[..., 0]
-    if rows.shape[0] == 0:
-        return rows.new_zeros(rows.shape[1])
-    return affine_scan(rows.new_ones(()), rows, backend="sequential")[-1].sqrt()
+    squares = numerics.linear(x.square(), x.new_ones(1, x.shape[-1]))[..., 0]
+    if squares.shape[0] == 0:
+        return squares.new_zeros(squares.shape[1])
+    return affine_scan(squares.new_ones(()), squares, backend="sequential")[-1].sqrt()
 
 
 def leading_steps(equal: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit, PHCState, Solution
 from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
-from phc_snn.solvers.base import Solver, leading_steps, relative_change
+from phc_snn.solvers.base import Solver, equal_steps, relative_change
 from phc_snn.state import map_state
 
 Start = Literal["driven", "sensory"]
@@ -116,7 +116,7 @@ class Relaxation:
         spikes, voltage, synaptic, end = circuit.sweep(current, state, time)
         self._current = synaptic + self._driven
         length = len(current)
-        certified = leading_steps(self._current == current)
+        certified = equal_steps(self._current, current)
         # Without a delay the equations can have several solutions: a fixed point proves nothing.
         if circuit.delay < 1 or (self._sweeps > 1 and self._solver.carry_state):
             certified = torch.zeros_like(certified)

@@ -186,7 +186,7 @@ def test_constant_coefficients_are_never_spread_over_time(backend, shape, monkey
     h = affine_scan(a, b, backend=backend)
     (grad,) = torch.autograd.grad(h.sum(), a, create_graph=True)
     grad.sum().backward()
-    assert len(seen) >= 3
+    assert len(seen) >= 2  # the last backward pass may be one loop of its own
     assert {steps for steps, _ in seen} == {1}
     assert max(size for _, size in seen) <= 2 * 3 * 4
 

@@ -1,0 +1,113 @@
+"""The exact product and its gradient, row by row on the CPU.
+
+Neither the number of rows nor that of threads changes a bit, also not of the gradient: its sums
+have a fixed order.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phc_snn.kernels.memory import empty
+from phc_snn.kernels.threads import share
+from phc_snn.numerics.product import slices_of
+
+_ROWS = 512
+"""Rows whose part of a weight's gradient is summed in the precision of the input."""
+
+
+def takes(*tensors: Tensor) -> bool:
+    """Whether these tensors are ones for the loops here."""
+    first = tensors[0]
+    if torch.compiler.is_compiling():
+        return False
+    return first.dtype in (torch.float32, torch.float64) and all(
+        type(t) in (Tensor, torch.nn.Parameter)
+        and t.device.type == "cpu"
+        and t.dtype == first.dtype
+        and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+        for t in tensors
+    )
+
+
+def exact_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """`phc_snn.numerics.linear` of ``x`` (..., K)."""
+    from phc_snn.kernels import loops
+
+    rows = _matrix(x)
+    slices = slices_of(weight)
+    out = empty((*x.shape[:-1], len(weight)), x.dtype)
+    flat = out.view(-1).numpy()
+
+    def work(start: int, stop: int) -> None:
+        loops.exact_rows(
+            rows,
+            np.uint64(start),
+            np.uint64(stop),
+            slices.transposed,
+            slices.top,
+            slices.bits,
+            flat,
+        )
+
+    share(len(rows), len(rows) * weight.numel(), work)
+    return out
+
+
+def gradient_of_input(cotangent: Tensor, weight: Tensor) -> Tensor:
+    """``cotangent @ weight``, (..., K)."""
+    from phc_snn.kernels import loops
+
+    rows, matrix = _matrix(cotangent), _matrix(weight)
+    out = empty((*cotangent.shape[:-1], weight.shape[1]), cotangent.dtype)
+    flat = _matrix(out)
+
+    def work(start: int, stop: int) -> None:
+        loops.pull_back_rows(rows, np.uint64(start), np.uint64(stop), matrix, flat)
+
+    share(len(rows), len(rows) * weight.numel(), work)
+    return out
+
+
+def gradient_of_weight(cotangent: Tensor, x: Tensor) -> Tensor:
+    """``cotangent^T @ x`` over all rows, (N, K)."""
+    from phc_snn.kernels import loops
+
+    rows, signal = _matrix(cotangent), _matrix(x)
+    parts = -(-len(rows) // _ROWS)
+    sums = x.new_zeros(parts, x.shape[-1], cotangent.shape[-1])
+    array = sums.numpy()
+
+    def work(start: int, stop: int) -> None:
+        loops.outer_product_rows(
+            rows, signal, np.uint64(start), np.uint64(stop), np.uint64(_ROWS), array
+        )
+
+    share(parts, len(rows) * sums[:1].numel(), work)
+    total = torch.zeros(sums.shape[1:], dtype=torch.float64)
+    for part in sums:
+        total += part
+    return total.T.to(x.dtype)
+
+
+def compare(after: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each (B,), for (T, B, N): leading equal steps, norm of the change, norm of ``after``."""
+    from phc_snn.kernels import loops
+
+    steps, batch, neurons = after.shape
+    arrays = [x.detach().contiguous().view(steps, batch * neurons).numpy() for x in (after, before)]
+    equal = torch.empty(batch, dtype=torch.long)
+    norms = torch.empty(2, batch, dtype=torch.float64)
+    found, sums = equal.numpy(), norms.numpy()
+
+    def work(start: int, stop: int) -> None:
+        loops.compare(*arrays, np.uint64(start), np.uint64(stop), np.uint64(neurons), found, sums)
+
+    share(batch, after.numel(), work)
+    return equal, *norms.sqrt_().to(after.dtype)
+
+
+def _matrix(x: Tensor) -> Any:
+    return x.detach().reshape(-1, x.shape[-1]).contiguous().numpy()
