@@ -20,6 +20,7 @@ from phc_snn.convert import (
     van_rossum_distance,
 )
 from phc_snn.convert.nir import Chain, from_nir, read_nir, to_nir, write_nir
+from phc_snn.explain import Explanation, explain
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
@@ -27,7 +28,7 @@ from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFStat
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
-from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
+from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 from phc_snn.surrogate import FastSigmoid
 from phc_snn.synapses import (
     Connectome,
@@ -51,6 +52,7 @@ __all__ = [
     "ALIFState",
     "Adjoint",
     "Attribution",
+    "Auto",
     "BridgeComparison",
     "Chain",
     "Comparison",
@@ -62,6 +64,7 @@ __all__ = [
     "DenseConnectome",
     "Divergence",
     "Exact",
+    "Explanation",
     "FastSigmoid",
     "HierarchicalConnectome",
     "Jacobi",
@@ -85,6 +88,7 @@ __all__ = [
     "affine_scan",
     "compare_bridges",
     "detach",
+    "explain",
     "finetune_sequential",
     "from_nir",
     "from_snntorch",

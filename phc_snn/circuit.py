@@ -8,7 +8,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from phc_snn.kernels import Stage, UntraceableError, run_network
+from phc_snn.kernels import (
+    Stage,
+    UntraceableError,
+    chain_refusal,
+    network_refusal,
+    run_network,
+)
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
 from phc_snn.state import map_state, tensors
@@ -147,11 +153,9 @@ class Circuit:
         self, current: Tensor, state: PHCState, time: TimeAxis
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         """`fire` and `transmit` in one: spikes, voltage, synaptic current, and the new state."""
-        stages = [
-            self.neuron.stage(self._neuron, state.neuron),
-            *self._stages(state.synapses, 0, len(self.processes)),
-        ]
-        (spikes, voltage), (signal, *_), (neuron, *synapses) = run_stages(stages, current, time)
+        (spikes, voltage), (signal, *_), (neuron, *synapses) = run_stages(
+            self._chain(state), current, time
+        )
         synaptic = self.connectome.transmit(signal, self._connectome)
         return spikes, voltage, synaptic, PHCState(neuron, tuple(synapses))
 
@@ -227,6 +231,23 @@ class Circuit:
                 pass
         return self._run_composed(driven, state, current)
 
+    def refusal(self, driven: Tensor, state: PHCState) -> str | None:
+        """Why `run` on this input is no single compiled loop; None if it is one."""
+        if self.block == 0:
+            return "no delay: a step has to be iterated"
+        return network_refusal(
+            self.neuron.stage(self._neuron, state.neuron),
+            self._stages(state.synapses, 0, len(self.processes)),
+            self._cut,
+            self.connectome,
+            self._connectome,
+            driven,
+        )
+
+    def sweep_refusal(self, current: Tensor, state: PHCState) -> str | None:
+        """Why `sweep` on this input is no single compiled pass; None if it is one."""
+        return chain_refusal(self._chain(state), current)
+
     def _run_compiled(
         self, driven: Tensor, state: PHCState
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
@@ -298,6 +319,11 @@ class Circuit:
     ) -> tuple[Tensor, tuple[Any, ...]]:
         _, (signal, *_), after = run_stages(self._stages(states, start, stop), signal, time)
         return signal, tuple(after)
+
+    def _chain(self, state: PHCState) -> list[Stage]:
+        """The neuron, and all processes along the axons."""
+        neuron = self.neuron.stage(self._neuron, state.neuron)
+        return [neuron, *self._stages(state.synapses, 0, len(self.processes))]
 
     def _stages(self, states: tuple[Any, ...], start: int, stop: int) -> list[Stage]:
         return [self.processes[i].stage(self._synapses[i], states[i]) for i in range(start, stop)]

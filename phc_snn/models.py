@@ -127,7 +127,7 @@ class PHCSSM(nn.Module):
         release: Release = "post",
         gain: float = 8.0,
         dale: Dale | None = "construction",
-        solver: Solver | None = None,
+        solver: Solver | Literal["auto"] | None = None,
         label_smoothing: float = 0.1,
         rate_target: float = 0.1,
         rate_weight: float = 1.0,
@@ -200,7 +200,7 @@ class PHCSSM(nn.Module):
         x_seq: Tensor,
         state: PHCSSMState | None = None,
         *,
-        solver: Solver | None = None,
+        solver: Solver | Literal["auto"] | None = None,
         lengths: Tensor | None = None,
     ) -> PHCSSMOutput:
         """Classify sequences, or go on with them.

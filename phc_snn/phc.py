@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from phc_snn.checks import check_finite, check_input, check_state
 from phc_snn.circuit import Circuit, PHCState, Solution, total_delay
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import Process
-from phc_snn.solvers import Jacobi, Sequential, Solver
+from phc_snn.solvers import Jacobi, Sequential, Solver, as_solver
 from phc_snn.state import batch_size
 from phc_snn.synapses.transmission import Connectome
 
@@ -32,7 +32,8 @@ class PHC(nn.Module):
             one process, a sequence, or None for none.
         connectome: Transmission between the N neurons.
         drive: Factor of the input, ``alpha_drive``. Default 1.
-        solver: Default solver of `forward`; ``Jacobi(4)`` if None.
+        solver: Default solver of `forward`; ``Jacobi(4)`` if None. ``"auto"`` is `Auto`: the result
+            of `Sequential` by the way that costs least.
 
     Attributes:
         delay: d, the smallest number of steps from a spike to its effect on another neuron.
@@ -55,7 +56,7 @@ class PHC(nn.Module):
         connectome: Connectome,
         *,
         drive: float = 1.0,
-        solver: Solver | None = None,
+        solver: Solver | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
         chain = [synapses] if isinstance(synapses, Process) else list(synapses or ())
@@ -80,10 +81,8 @@ class PHC(nn.Module):
         self.connectome = connectome
         if not math.isfinite(drive):
             raise ValueError(f"drive: got {drive}, expected a finite number")
-        if solver is not None and not isinstance(solver, Solver):
-            raise TypeError(f"solver: got {solver!r}, expected a solver such as phc_snn.Exact()")
         self.drive = float(drive)
-        self.solver = Jacobi(4) if solver is None else solver
+        self.solver = Jacobi(4) if solver is None else as_solver(solver)
         self.features = neuron.features
         self.check_finite = True
 
@@ -106,7 +105,11 @@ class PHC(nn.Module):
         )
 
     def forward(
-        self, x_seq: Tensor, state: PHCState | None = None, *, solver: Solver | None = None
+        self,
+        x_seq: Tensor,
+        state: PHCState | None = None,
+        *,
+        solver: Solver | Literal["auto"] | None = None,
     ) -> Solution:
         """Run a sequence.
 
@@ -120,9 +123,7 @@ class PHC(nn.Module):
             ValueError: A wrong shape, a state of another batch size, NaN or Inf, or a network that
                 the solver cannot solve (`Exact` without a delay).
         """
-        solver = self.solver if solver is None else solver
-        if not isinstance(solver, Solver):
-            raise TypeError(f"solver: got {solver!r}, expected a solver such as phc_snn.Exact()")
+        solver = self.solver if solver is None else as_solver(solver)
         start = self._check("x_seq", x_seq, ("T", "B", "N"), state)
         return solver.solve(self.circuit(x_seq.dtype), x_seq, start)
 

@@ -23,7 +23,7 @@ RANKS = [
     {"layers"},
     {"encoder", "readout"},
     {"models"},
-    {"convert", "data", "training", "plots", "report"},
+    {"convert", "data", "explain", "training", "plots", "report"},
     {"cli", "commands"},
 ]
 RANK = {name: i for i, names in enumerate(RANKS) for name in names}
@@ -104,7 +104,7 @@ def test_the_check_sees_a_wrong_import(tmp_path, monkeypatch):
         test_imports_go_one_way(wrong)
 
 
-CORE = set().union(*RANKS[: RANK["models"] + 1], {"convert"})
+CORE = set().union(*RANKS[: RANK["models"] + 1], {"convert", "explain"})
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -50,6 +50,23 @@ def run_chain(
     Raises:
         UntraceableError: No kernel computes this.
     """
+    call, parts = _chain_call(stages, x, axis)
+    results, states = _apply(call, x, parts, trajectory)
+    traced = call.kernel.program.stages
+    first = tuple(results[: len(traced[0].outputs)])
+    return first, tuple(results[-len(traced[-1].outputs) :]), states
+
+
+def chain_refusal(stages: Sequence[Stage], x: Tensor) -> str | None:
+    """Why no kernel computes what `run_chain` would; None if one does."""
+    try:
+        _chain_call(stages, x, None)
+    except UntraceableError as reason:
+        return str(reason)
+    return None
+
+
+def _chain_call(stages: Sequence[Stage], x: Tensor, axis: Any) -> tuple["_Call", Parts]:
     if all(map(is_delay, stages)):
         raise UntraceableError("nothing to compute")
     key = tuple(signature(stage) for stage in stages)
@@ -68,10 +85,7 @@ def run_chain(
             states.append(state)
         return results, states
 
-    results, states = _apply(_Call(kernel, template, composed), x, parts, trajectory)
-    traced = kernel.program.stages
-    first = tuple(results[: len(traced[0].outputs)])
-    return first, tuple(results[-len(traced[-1].outputs) :]), states
+    return _Call(kernel, template, composed), parts
 
 
 Composed = Callable[[Tensor, list[Stage], Any], tuple[list[Tensor], list[Any]]]
@@ -105,6 +119,37 @@ def run_network(
     Raises:
         UntraceableError: No kernel computes this.
     """
+    call, parts = _network_call(neuron, synapses, cut, connectome, weights, x, composed)
+    results, states = _apply(call, x, parts, False)
+    after_delay, *rest = states
+    place = len(synapses) - cut - 1  # of the neuron, behind the processes behind the delay
+    return results, rest[place], (*rest[place + 1 :], after_delay, *rest[:place])
+
+
+def network_refusal(
+    neuron: Stage, synapses: Sequence[Stage], cut: int, connectome: Any, weights: Any, x: Tensor
+) -> str | None:
+    """Why no kernel computes what `run_network` would; None if one does."""
+    try:
+        _network_call(neuron, synapses, cut, connectome, weights, x, _nothing)
+    except UntraceableError as reason:
+        return str(reason)
+    return None
+
+
+def _nothing(x: Tensor, stages: list[Stage], weights: Any) -> tuple[list[Tensor], list[Any]]:
+    raise NotImplementedError
+
+
+def _network_call(
+    neuron: Stage,
+    synapses: Sequence[Stage],
+    cut: int,
+    connectome: Any,
+    weights: Any,
+    x: Tensor,
+    composed: Composed,
+) -> tuple["_Call", Parts]:
     if not synapses or not is_delay(synapses[cut]):
         raise UntraceableError("no delay")
     if not isinstance(inspect.getattr_static(type(connectome), "transmit"), staticmethod):
@@ -131,10 +176,7 @@ def run_network(
         results, states = composed(x, natural, weights)
         return results, [states[cut + 1], *states[cut + 2 :], states[0], *states[1 : cut + 1]]
 
-    results, states = _apply(_Call(kernel, template, reordered), x, parts, False)
-    after_delay, *rest = states
-    after = (*rest[place:], after_delay, *rest[: place - 1])
-    return results, rest[place - 1], after
+    return _Call(kernel, template, reordered), parts
 
 
 # --- whether there is a kernel ------------------------------------------------------------------

@@ -13,14 +13,39 @@ solution.
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
+from phc_snn.solvers.auto import Auto
 from phc_snn.solvers.base import Solver
 from phc_snn.solvers.exact import Exact
 from phc_snn.solvers.jacobi import Jacobi
 from phc_snn.solvers.sequential import Sequential
 
-__all__ = ["Exact", "Jacobi", "Sequential", "Solver", "solver_from_dict", "solver_to_dict"]
+__all__ = [
+    "Auto",
+    "Exact",
+    "Jacobi",
+    "Sequential",
+    "Solver",
+    "as_solver",
+    "solver_from_dict",
+    "solver_to_dict",
+]
+
+
+def as_solver(solver: Solver | Literal["auto"]) -> Solver:
+    """A solver, or the one that ``"auto"`` stands for.
+
+    Raises:
+        TypeError: Anything else.
+    """
+    if isinstance(solver, str) and solver == "auto":
+        return Auto()
+    if not isinstance(solver, Solver):
+        raise TypeError(
+            f"solver: got {solver!r}, expected a solver such as phc_snn.Exact(), or 'auto'"
+        )
+    return solver
 
 
 def solver_to_dict(solver: Solver) -> dict[str, Any]:
@@ -30,7 +55,7 @@ def solver_to_dict(solver: Solver) -> dict[str, Any]:
 
 def solver_from_dict(content: dict[str, Any]) -> Solver:
     """The solver that `solver_to_dict` described."""
-    kinds = {kind.__name__: kind for kind in (Sequential, Jacobi, Exact)}
+    kinds = {kind.__name__: kind for kind in (Sequential, Jacobi, Exact, Auto)}
     settings = dict(content)
     name = settings.pop("name", None)
     if name not in kinds:
