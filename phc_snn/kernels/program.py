@@ -56,6 +56,7 @@ class Program:
     signal: int | None = None
     product: int | None = None
     current: int | None = None
+    _constant: dict[tuple[bool, ...], list[int]] = field(default_factory=dict, repr=False)
 
     @property
     def states(self) -> list[tuple[int, int]]:
@@ -90,6 +91,19 @@ class Program:
 
         Args say which inputs want one.
         """
+        key = (x, *states, *queues, *coefficients, weight)
+        if key not in self._constant:
+            self._constant[key] = self._find_constant(x, states, queues, coefficients, weight)
+        return self._constant[key]
+
+    def _find_constant(
+        self,
+        x: bool,
+        states: Sequence[bool],
+        queues: Sequence[bool],
+        coefficients: Sequence[bool],
+        weight: bool,
+    ) -> list[int]:
         moving = {self.x} if x else set()
         moving |= {before for (before, _), m in zip(self.states, states, strict=True) if m}
         moving |= {node for node, m in zip(self.coefficients, coefficients, strict=True) if m}

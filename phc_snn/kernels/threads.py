@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
 _GRAIN = 1 << 16
@@ -32,13 +33,23 @@ def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
         work(0, blocks)
         return
     bounds = [blocks * i // threads for i in range(threads + 1)]
-    pool = _pool(threads - 1)
-    others = [pool.submit(work, *bounds[i : i + 2]) for i in range(1, threads)]
+    pool, flushes = _pool(threads - 1), _flushes_denormals()
+
+    def alike(start: int, stop: int) -> None:
+        torch.set_flush_denormal(flushes)  # each thread has a setting of its own
+        work(start, stop)
+
+    others = [pool.submit(alike, *bounds[i : i + 2]) for i in range(1, threads)]
     try:
         work(*bounds[:2])
     finally:
         for other in others:
             other.result()
+
+
+def _flushes_denormals() -> bool:
+    """Whether this thread takes numbers too small to be normal for zero."""
+    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
 
 
 def share_lanes(lanes: int, values: int, width: int, work: Callable[[int, int], None]) -> None:
