@@ -250,6 +250,7 @@ def adjoint(program: Program) -> Adjoint:
     if program.product is not None:
         targets[program.product] = ("pull", 0)
     phases = []
+    reached: set[int] = set()
     for phase in reversed(program.phases):
         seeds: dict[int, Symbol] = {}
         for place, node in phase.stores:
@@ -267,7 +268,14 @@ def adjoint(program: Program) -> Adjoint:
         for i, (before, after) in enumerate(program.states):
             if after in own and before not in grads:
                 stores.append((("z", i), graph.constant(0.0).index))
+        reached |= grads.keys()
         phases.append(Phase(stores))
+    # Rows of cotangents are not cleared beforehand: where nothing smooth hangs on a value, it is 0.
+    first = {program.x, *(port.arrived for port in program.ports if not port.varied)} - reached
+    phases[-1].stores += [(targets[node], graph.constant(0.0).index) for node in sorted(first)]
+    if program.product is not None and program.product not in reached:
+        place = len(program.phases) - 1 - (program.cut or 0)
+        phases[place].stores.append((targets[program.product], graph.constant(0.0).index))
     roots = [node for phase in phases for _, node in phase.stores]
     used = graph.needed(roots, [*program.loads(), *loads])
     kept = [i for i in used if i < forward and graph.nodes[i].op in FORMULAS]
