@@ -126,7 +126,7 @@ class Symbol:
         return self._new("div", self, other)
 
     def __rtruediv__(self, other: float) -> "Symbol":
-        return self._new("div", other, self)
+        return self._new("mul", self._new("div", 1.0, self), other)  # as torch has it
 
     def __neg__(self) -> "Symbol":
         return self._new("neg", self)
@@ -145,7 +145,14 @@ class Symbol:
     def detach(self) -> "Symbol":
         return self._new("detach", self)
 
-    def to(self, *_: Any) -> "Symbol":
+    def __eq__(self, other: object) -> bool:
+        raise UntraceableError("a test for equality")
+
+    __hash__ = object.__hash__
+
+    def to(self, *dtype: Any) -> "Symbol":
+        if dtype not in ((), (None,)):
+            raise UntraceableError("a change of dtype")
         # Truth becomes 1 or 0; of numbers there is one kind.
         return self._new("number", self) if self.node.op == "greater" else self
 
