@@ -193,6 +193,16 @@ def _emit(emit: Emit, excess: Symbol) -> Symbol:
     return excess.graph.add("spike", excess, payload=emit.slope)
 
 
+class Matrix:
+    """Stands for the weights of a connectome; nothing takes it but the product."""
+
+
+def _linear(x: Symbol, weight: Any) -> Symbol:
+    if not isinstance(weight, Matrix):
+        raise UntraceableError("a product with something else than the weights of a connectome")
+    return x.graph.add("linear", x)
+
+
 def _where(condition: Symbol, yes: Symbol | float, no: Symbol | float) -> Symbol:
     return condition.graph.add("where", condition, yes, no)
 
@@ -203,6 +213,6 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Symbol]] = {
     numerics.sigmoid: lambda x: x.graph.add("sigmoid", x),
     numerics.softplus: lambda x: x.graph.add("softplus", x),
     power_of_two: lambda x, dtype: x.graph.add("power_of_two", x, payload=dtype),
-    numerics.linear: lambda x, weight: x.graph.add("linear", x),
+    numerics.linear: _linear,
     Emit.__call__: _emit,
 }

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from phc_snn.kernels.adjoint import cotangents
-from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
-from phc_snn.kernels.trace import Matrix, Port, Stage, StageTrace, Tracer, is_delay, passes_through
+from phc_snn.kernels.graph import Graph, Matrix, Symbol, UntraceableError
+from phc_snn.kernels.trace import Port, Stage, StageTrace, Tracer, is_delay, passes_through
 from phc_snn.numerics.elementary import FORMULAS
 from phc_snn.state import map_state
 
@@ -186,7 +186,10 @@ def network(
         coefficients.append(tracer.input("coefficient").index)
         return Symbol(tracer.graph, coefficients[-1])
 
-    synaptic = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
+    try:
+        synaptic = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UntraceableError(f"what is no scalar operation ({error})") from error
     program.matrix_coefficients = tuple(coefficients)
     products = [i for i, node in enumerate(tracer.graph.nodes) if node.op == "linear"]
     if len(products) > 1:

@@ -32,10 +32,6 @@ class Queue(NamedTuple):
     port: int
 
 
-class Matrix(NamedTuple):
-    """Stands for the weights of a connectome."""
-
-
 @dataclass
 class Port:
     """One delay, seen from a step: what goes in, and what comes out.

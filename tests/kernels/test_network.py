@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import phc_snn as phc
+from phc_snn.kernels import UntraceableError
 from phc_snn.kernels.cpu_source import EVERY
 from phc_snn.state import map_state, tensors
 from tests.builders import make_network
@@ -70,3 +71,25 @@ def test_bits_do_not_depend_on_the_threads(name, restore_threads):
         found.append([*results, *gradients(results, leaves)])
     for other in found[1:]:
         assert_same_results(other, found[0])
+
+
+class Doubled(phc.DenseConnectome):
+    @staticmethod
+    def transmit(signal, coefficients):
+        return phc.numerics.linear(signal, coefficients[0] * 2)
+
+
+class Plain(phc.DenseConnectome):
+    @staticmethod
+    def transmit(signal, coefficients):
+        return signal @ coefficients[0].T
+
+
+@pytest.mark.parametrize("kind", [Doubled, Plain])
+def test_a_connectome_that_does_more_with_its_weights_has_no_kernel(kind):
+    network = phc.PHC(phc.LIF(8), phc.Delay(8), kind(torch.randn(8, 8)))
+    x = torch.randn(20, 2, 8) + 0.5
+    circuit, state = network.circuit(x.dtype), network.initial_state(2)
+    with pytest.raises(UntraceableError):
+        circuit._run_compiled(x, state)
+    assert_same_results(tensors(circuit.run(x, state)), tensors(circuit._run_composed(x, state)))
