@@ -277,8 +277,8 @@ def adjoint(program: Program) -> Adjoint:
     first = {program.x, *(port.arrived for port in program.ports if not port.varied)} - reached
     phases[-1].stores += [(targets[node], graph.constant(0.0).index) for node in sorted(first)]
     if program.product is not None and program.product not in reached:
-        place = len(program.phases) - 1 - (program.cut or 0)
-        phases[place].stores.append((targets[program.product], graph.constant(0.0).index))
+        before = len(program.phases) - 1 - (program.cut or 0)
+        phases[before].stores.append((targets[program.product], graph.constant(0.0).index))
     roots = [node for phase in phases for _, node in phase.stores]
     used = graph.needed(roots, [*program.loads(), *loads])
     kept = [i for i in used if i < forward and graph.nodes[i].op in FORMULAS]
