@@ -58,7 +58,7 @@ def load(text: str, kind: str, depends_on: str = "") -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     path = _writable_folder() / f"{name}.py"
-    if not path.exists():
+    if not _holds(path, text):
         write_text(path, text)
     if not any((path.parent / "__pycache__").glob(f"{name}.*.nbi")):
         _announce(path.parent)
@@ -69,6 +69,13 @@ def load(text: str, kind: str, depends_on: str = "") -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @cache

@@ -126,7 +126,7 @@ class Symbol:
         return self._new("div", self, other)
 
     def __rtruediv__(self, other: float) -> "Symbol":
-        return self._new("div", other, self)
+        return self._new("mul", self._new("div", 1.0, self), other)  # as torch has it
 
     def __neg__(self) -> "Symbol":
         return self._new("neg", self)
@@ -145,7 +145,14 @@ class Symbol:
     def detach(self) -> "Symbol":
         return self._new("detach", self)
 
-    def to(self, *_: Any) -> "Symbol":
+    def __eq__(self, other: object) -> bool:
+        raise UntraceableError("a test for equality")
+
+    __hash__ = object.__hash__
+
+    def to(self, *dtype: Any) -> "Symbol":
+        if dtype not in ((), (None,)):
+            raise UntraceableError("a change of dtype")
         # Truth becomes 1 or 0; of numbers there is one kind.
         return self._new("number", self) if self.node.op == "greater" else self
 
@@ -186,6 +193,16 @@ def _emit(emit: Emit, excess: Symbol) -> Symbol:
     return excess.graph.add("spike", excess, payload=emit.slope)
 
 
+class Matrix:
+    """Stands for the weights of a connectome; nothing takes it but the product."""
+
+
+def _linear(x: Symbol, weight: Any) -> Symbol:
+    if not isinstance(weight, Matrix):
+        raise UntraceableError("a product with something else than the weights of a connectome")
+    return x.graph.add("linear", x)
+
+
 def _where(condition: Symbol, yes: Symbol | float, no: Symbol | float) -> Symbol:
     return condition.graph.add("where", condition, yes, no)
 
@@ -196,6 +213,6 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Symbol]] = {
     numerics.sigmoid: lambda x: x.graph.add("sigmoid", x),
     numerics.softplus: lambda x: x.graph.add("softplus", x),
     power_of_two: lambda x, dtype: x.graph.add("power_of_two", x, payload=dtype),
-    numerics.linear: lambda x, weight: x.graph.add("linear", x),
+    numerics.linear: _linear,
     Emit.__call__: _emit,
 }

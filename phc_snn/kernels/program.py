@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from phc_snn.kernels.adjoint import cotangents
-from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
-from phc_snn.kernels.trace import Matrix, Port, Stage, StageTrace, Tracer, is_delay, passes_through
+from phc_snn.kernels.graph import Graph, Matrix, Symbol, UntraceableError
+from phc_snn.kernels.trace import Port, Stage, StageTrace, Tracer, is_delay, passes_through
 from phc_snn.numerics.elementary import FORMULAS
 from phc_snn.state import map_state
 
@@ -200,7 +200,10 @@ def network(
         coefficients.append(tracer.input("coefficient").index)
         return Symbol(tracer.graph, coefficients[-1])
 
-    synaptic = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
+    try:
+        synaptic = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UntraceableError(f"what is no scalar operation ({error})") from error
     program.matrix_coefficients = tuple(coefficients)
     products = [i for i, node in enumerate(tracer.graph.nodes) if node.op == "linear"]
     if len(products) > 1:
@@ -264,6 +267,7 @@ def adjoint(program: Program) -> Adjoint:
     if program.product is not None:
         targets[program.product] = ("pull", 0)
     phases = []
+    reached: set[int] = set()
     for phase in reversed(program.phases):
         seeds: dict[int, Symbol] = {}
         for place, node in phase.stores:
@@ -281,11 +285,14 @@ def adjoint(program: Program) -> Adjoint:
         for i, (before, after) in enumerate(program.states):
             if after in own and before not in grads:
                 stores.append((("z", i), graph.constant(0.0).index))
+        reached |= grads.keys()
         phases.append(Phase(stores))
-    stored = {place for phase in phases for place, _ in phase.stores}
-    for k in range(len(program.ports)):
-        if ("h_arrived", k) not in stored:  # nobody reads what arrives
-            phases[-1].stores.append((("h_arrived", k), graph.constant(0.0).index))
+    # Rows of cotangents are not cleared beforehand: where nothing smooth hangs on a value, it is 0.
+    first = {program.x, *(port.arrived for port in program.ports if not port.varied)} - reached
+    phases[-1].stores += [(targets[node], graph.constant(0.0).index) for node in sorted(first)]
+    if program.product is not None and program.product not in reached:
+        before = len(program.phases) - 1 - (program.cut or 0)
+        phases[before].stores.append((targets[program.product], graph.constant(0.0).index))
     roots = [node for phase in phases for _, node in phase.stores]
     used = graph.needed(roots, [*program.loads(), *loads])
     kept = [i for i in used if i < forward and graph.nodes[i].op in FORMULAS]

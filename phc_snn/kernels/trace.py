@@ -32,10 +32,6 @@ class Queue(NamedTuple):
     port: int
 
 
-class Matrix(NamedTuple):
-    """Stands for the weights of a connectome."""
-
-
 @dataclass
 class Port:
     """One delay, seen from a step: what goes in, and what comes out.
@@ -107,12 +103,8 @@ class Tracer:
 
     def port(self, stage: Stage) -> int:
         """Open the delay of a stage whose state is a queue; what arrives is known from here on."""
-        (queue,) = tensors(stage.state)
-        lead = stage.coefficients
-        # Without a lead all lanes have one delay; the queue has room for the longest.
-        strict = lead is None or int((queue.shape[1] - lead).min()) > 0
         arrived = self.input("arrived").index
-        self.lanes.ports.append(Port(arrived, strict, lead is not None))
+        self.lanes.ports.append(Port(arrived, _is_strict(stage), stage.coefficients is not None))
         return len(self.lanes.ports) - 1
 
     def stage(self, stage: Stage, x: Symbol | int, port: int | None = None) -> StageTrace:
@@ -155,6 +147,14 @@ def is_delay(stage: Stage) -> bool:
     return len(found) == 1 and found[0].dim() == 3 and found[0].shape[1] > 0
 
 
+def _is_strict(delay: Stage) -> bool:
+    """Whether every lane has a delay of at least one step."""
+    (queue,) = tensors(delay.state)
+    lead = delay.coefficients
+    # Without a lead all lanes have one delay; the queue has room for the longest.
+    return lead is None or int((queue.shape[1] - lead).min()) > 0
+
+
 def passes_through(stage: Stage) -> bool:
     """Whether a stage is a delay of no step."""
     found = tensors(stage.state)
@@ -171,7 +171,8 @@ def signature(stage: Stage) -> Hashable:
     """What the graph of a stage depends on; raises `UntraceableError` where that cannot be told."""
     if not stage.pure:
         raise UntraceableError("equations that are no static method")
-    return (stage.dynamics, _shape(stage.coefficients), _shape(stage.state))
+    strict = is_delay(stage) and _is_strict(stage)
+    return (stage.dynamics, _shape(stage.coefficients), _shape(stage.state), strict)
 
 
 def _shape(value: Any) -> Hashable:
