@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,27 +19,30 @@ from phc_snn.files import write_text
 
 _log = logging.getLogger("phc_snn")
 
+_lock = threading.Lock()
+
 
 def folder() -> Path:
     """Where generated modules are kept: ``$PHC_SNN_CACHE``, or ``phc_snn`` in the user's cache."""
     chosen = os.environ.get("PHC_SNN_CACHE")
     if chosen:
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "phc_snn"
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    base = os.environ.get(variable)
+    if base:
+        return Path(base) / "phc_snn"
+    return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache") / "phc_snn"
 
 
 @cache
 def _writable_folder() -> Path:
-    place = folder()
+    place = None
     try:
+        place = folder()
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
             return place
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter where there is no home
         _log.warning(
             "kernels cannot be kept in %s (%s); they are compiled in each run", place, error
         )
@@ -53,6 +57,11 @@ def load(text: str, kind: str, depends_on: str = "") -> ModuleType:
         kind: The start of its name.
         depends_on: The source of what it calls: what numba keeps has that built in.
     """
+    with _lock:
+        return _load(text, kind, depends_on)
+
+
+def _load(text: str, kind: str, depends_on: str) -> ModuleType:
     digest = hashlib.sha256((text + depends_on).encode()).hexdigest()[:20]
     name = f"phc_snn_{kind}_{digest}"
     if name in sys.modules:
@@ -66,8 +75,8 @@ def load(text: str, kind: str, depends_on: str = "") -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot import the generated module {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     spec.loader.exec_module(module)
+    sys.modules[name] = module
     return module
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
 from phc_snn.kernels.program import Program, chain, network
-from phc_snn.kernels.trace import Stage, is_delay, signature
+from phc_snn.kernels.trace import Stage, is_delay, shape, signature
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -155,7 +155,7 @@ def _network_call(
     if not isinstance(inspect.getattr_static(type(connectome), "transmit"), staticmethod):
         raise UntraceableError("a connectome whose `transmit` is no static method")
     kind: Any = type(connectome)
-    key = (cut, kind, *map(signature, (neuron, *synapses)))
+    key = (cut, kind, shape(weights), *map(signature, (neuron, *synapses)))
     ahead, delay, behind = synapses[:cut], synapses[cut], synapses[cut + 1 :]
     # In the order of the program; its first port is the delay.
     template = Template([delay, *behind, neuron, *ahead], weights)
@@ -253,7 +253,9 @@ def _apply(
     """Results, and the new states of the stages."""
     flat = parts.flat
     records = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *flat))
-    if records and not trajectory:
+    if records and trajectory:
+        raise UntraceableError("the gradient of the states after every step")
+    if records:
         found = list(_Run.apply(call, x, *flat))
     else:
         out, queues = call.forward(x, parts, keep=False, trajectory=trajectory)

@@ -1,14 +1,19 @@
-"""Blocks of work on as many threads as torch has, each block as if it were alone.
+"""Blocks of work on torch's threads, each block as if it were alone.
 
-Compiled loops release Python's lock, so plain threads do. They are not those of OpenMP, which wait
-by spinning, nor of numba's layers, of which one dies in a forked process and another under
-concurrent calls.
+Compiled loops release Python's lock, so any threads serve; but torch's own wait for their next work
+by spinning, for milliseconds, and on as many cores as there are they would spin against others. So
+they are asked to work here too: torch's OpenMP runtime is called as a compiler would call it.
+Where it cannot be found, plain threads do the work.
 """
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +21,7 @@ import torch
 _GRAIN = 1 << 16
 """Values worth a thread of their own."""
 
-_lock = threading.Lock()
-_pools: dict[int, ThreadPoolExecutor] = {}
+_state = {"forked": False}
 
 
 def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
@@ -29,27 +33,28 @@ def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
         work: Releases Python's lock.
     """
     threads = max(1, min(torch.get_num_threads(), blocks, values // _GRAIN))
-    if threads == 1:
+    # A forked child has none of its parent's threads, and OpenMP's runtime would wait for them.
+    if threads == 1 or _state["forked"]:
         work(0, blocks)
         return
     bounds = [blocks * i // threads for i in range(threads + 1)]
-    pool, flushes = _pool(threads - 1), _flushes_denormals()
+    flushes = _flushes_denormals()
+    errors: list[BaseException] = []
 
-    def alike(start: int, stop: int) -> None:
-        torch.set_flush_denormal(flushes)  # each thread has a setting of its own
-        work(start, stop)
+    def part(i: int) -> None:
+        try:
+            torch.set_flush_denormal(flushes)  # each thread has a setting of its own
+            work(*bounds[i : i + 2])
+        except BaseException as error:
+            errors.append(error)
 
-    others = [pool.submit(alike, *bounds[i : i + 2]) for i in range(1, threads)]
-    try:
-        work(*bounds[:2])
-    finally:
-        for other in others:
-            other.result()
-
-
-def _flushes_denormals() -> bool:
-    """Whether this thread takes numbers too small to be normal for zero."""
-    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
+    runtime = _openmp()
+    if runtime is None:
+        _on_plain_threads(threads, part)
+    else:
+        runtime(threads, part)
+    if errors:
+        raise errors[0]
 
 
 def share_lanes(lanes: int, values: int, width: int, work: Callable[[int, int], None]) -> None:
@@ -65,19 +70,58 @@ def share_lanes(lanes: int, values: int, width: int, work: Callable[[int, int], 
     share(-(-lanes // width), values, blocks)
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _flushes_denormals() -> bool:
+    """Whether this thread takes numbers too small to be normal for zero."""
+    return float(np.float32(1e-40) * np.float32(1.0)) == 0.0
+
+
+@cache
+def _openmp() -> Callable[[int, Callable[[int], None]], None] | None:
+    """``run(threads, part)``: call ``part(i)`` on each thread of torch's team."""
+    try:
+        # Symbols of what a library depends on are found through its handle.
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        parallel, number = library.GOMP_parallel, library.omp_get_thread_num
+    except (OSError, AttributeError):
+        return None
+    region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    parallel.argtypes = [region, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    parallel.restype = None
+
+    def run(threads: int, part: Callable[[int], None]) -> None:
+        done = [False] * threads
+
+        def body(_: Any) -> None:
+            i = number()
+            done[i] = True
+            part(i)
+
+        parallel(region(body), None, threads, 0)
+        for i in range(threads):  # a team may be smaller than asked for
+            if not done[i]:
+                part(i)
+
+    return run
+
+
+_lock = threading.Lock()
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def _on_plain_threads(threads: int, part: Callable[[int], None]) -> None:
     with _lock:
         if threads not in _pools:
-            _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="phc_snn")
-        return _pools[threads]
+            _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="phc_snn")
+        pool = _pools[threads]
+    others = [pool.submit(part, i) for i in range(1, threads)]
+    part(0)
+    for other in others:
+        other.result()
 
 
-def _start_anew() -> None:
-    global _lock
-    _lock = threading.Lock()
-    _pools.clear()
+def _after_fork() -> None:
+    _state["forked"] = True
 
 
-# A forked child has none of its parent's threads, and one of them may have held the lock.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -172,10 +172,11 @@ def signature(stage: Stage) -> Hashable:
     if not stage.pure:
         raise UntraceableError("equations that are no static method")
     strict = is_delay(stage) and _is_strict(stage)
-    return (stage.dynamics, _shape(stage.coefficients), _shape(stage.state), strict)
+    return (stage.dynamics, shape(stage.coefficients), shape(stage.state), strict)
 
 
-def _shape(value: Any) -> Hashable:
+def shape(value: Any) -> Hashable:
+    """What stands in a tree of coefficients or states beside the values of its tensors."""
     if isinstance(value, Tensor):
         if value.dim() == 3:
             return ("queue", value.shape[1] > 0)
@@ -183,7 +184,7 @@ def _shape(value: Any) -> Hashable:
     if isinstance(value, Emit):
         return (value.inhibition, value.slope)
     if isinstance(value, tuple):
-        return (type(value), *map(_shape, value))
+        return (type(value), *map(shape, value))
     if isinstance(value, (int, float, str, bool, type(None), Reset)):
         return value
     raise UntraceableError(f"a {type(value).__name__} among the coefficients")

@@ -58,6 +58,8 @@ def slices_of(weight: Tensor) -> Slices:
     """Take ``weight`` (N, K) apart."""
     bits, count = _grid(weight)
     parts, top = _slice(weight.detach(), bits, count)
+    # Zeros of the signal are left out, and would hide a weight that is not finite.
+    top = torch.where(weight.isfinite().all(-1, keepdim=True), top, math.nan)
     transposed = torch.stack([part.T.contiguous() for part in parts])
     return Slices(bits, transposed.numpy(), top[:, 0].contiguous().numpy())
 
