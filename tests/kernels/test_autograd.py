@@ -1,0 +1,130 @@
+"""What a kernel is to autograd: second derivatives, results without a gradient, memory let go."""
+
+import gc
+import weakref
+
+import pytest
+import snntorch.surrogate
+import torch
+
+import phc_snn as phc
+from phc_snn.surrogate import FastSigmoid, known_slope
+from tests.builders import currents, make_network
+from tests.processes import signal, vary
+from tests.tolerances import assert_near
+
+RECOGNISED = {
+    "fast sigmoid": snntorch.surrogate.fast_sigmoid(slope=10),
+    "atan": snntorch.surrogate.atan(alpha=3.0),
+    "sigmoid": snntorch.surrogate.sigmoid(slope=5),
+    "own": FastSigmoid(2.0),
+}
+
+
+@pytest.mark.parametrize("name", RECOGNISED)
+def test_a_recognised_derivative_is_that_of_the_function(name):
+    slope = known_slope(RECOGNISED[name])
+    x = torch.linspace(-1.0, 1.0, 101, requires_grad=True)
+    (wanted,) = torch.autograd.grad(RECOGNISED[name](x).sum(), x)
+    assert_near(slope.derivative(x.detach()), wanted, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        snntorch.surrogate.triangular(),
+        snntorch.surrogate.straight_through_estimator(),
+        lambda x: FastSigmoid()(x),
+    ],
+)
+def test_other_functions_are_not_recognised(function):
+    assert known_slope(function) is None
+
+
+def test_a_function_that_does_not_do_what_its_maker_says_is_not_recognised():
+    function = snntorch.surrogate.atan(alpha=2.0)
+
+    def inner(x):
+        return FastSigmoid(9.0)(x) + 0.0 * alpha
+
+    alpha = 2.0
+    inner.__module__, inner.__qualname__ = function.__module__, function.__qualname__
+    assert known_slope(function) is not None
+    assert known_slope(inner) is None
+
+
+@pytest.mark.parametrize("name", ["atan", "sigmoid"])
+def test_a_layer_of_snntorchs_surrogate_has_its_gradient(name):
+    """Of the kernel, against the steps, which call the function itself."""
+    network = make_network(neuron="LIF", spike_grad=RECOGNISED[name])
+    x = currents(network, 40).requires_grad_()
+    (found,) = torch.autograd.grad(network(x, solver=phc.Sequential()).voltage.sum(), x)
+    circuit = network.circuit(x.dtype)
+    assert circuit.refusal(x, network.initial_state(3, dtype=x.dtype)) is None
+    voltage = circuit._run_composed(x, network.initial_state(3, dtype=x.dtype))[1]
+    (wanted,) = torch.autograd.grad(voltage.sum(), x)
+    assert_near(found, wanted, 1e-6)  # snnTorch's functions compute in float32
+
+
+@pytest.mark.parametrize("whole_network", [False, True])
+def test_second_derivatives(whole_network):
+    """A penalty on the gradient, as the steps one by one have it."""
+    network = make_network(features=4, gain=3.0)
+    x = currents(network, 12, batch=2).requires_grad_()
+
+    def penalty(run):
+        (first,) = torch.autograd.grad(run().square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), [x, *network.neuron.parameters()])
+
+    def by_steps():
+        state, voltages = None, []
+        for x_t in x.unbind(0):
+            if whole_network:
+                _, voltage, state = network.step(x_t, state)
+            else:
+                _, voltage, state = network.neuron.step(x_t, state)
+            voltages.append(voltage)
+        return torch.stack(voltages)
+
+    def by_kernel():
+        if whole_network:
+            return network(x, solver=phc.Sequential()).voltage
+        return network.neuron.scan(x)[1]
+
+    for got, wanted in zip(penalty(by_kernel), penalty(by_steps), strict=True):
+        assert_near(got, wanted, 1e-9)
+
+
+def test_memory_is_let_go_with_the_backward_pass():
+    neuron = vary(phc.ALIF(5)).double()
+    x = signal(neuron, 40).requires_grad_()
+    spikes, voltage, state = neuron.scan(x)
+    kept = voltage.sum() + spikes.sum()
+    watched = weakref.ref(spikes)
+    kept.backward()
+    del spikes, voltage, state
+    gc.collect()
+    assert watched() is None
+    assert kept.grad_fn is not None
+
+
+def test_threads_do_with_tiny_numbers_what_the_calling_thread_does():
+    neuron = phc.LIF(64, membrane_decay=0.5)
+    x = torch.zeros(500, 64, 64)
+    x[0] = 1e-30 * torch.rand(64, 64)
+    threads = torch.get_num_threads()
+    lasting = []
+    try:
+        for flushes in (False, True):
+            assert torch.set_flush_denormal(flushes) or not flushes
+            found = []
+            for count in (1, 2):
+                torch.set_num_threads(count)
+                with torch.no_grad():
+                    found.append(neuron.scan(x)[1])
+            assert torch.equal(*found)
+            lasting.append(int((found[0] != 0).any(-1).any(-1).sum()))
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+    assert lasting[0] > lasting[1] > 0
