@@ -186,7 +186,7 @@ class Kernel:
             for k, queue in enumerate(inputs.queues):
                 own[f"h{k}"] = self._row(queue.shape[1] + 1, width)
             if inputs.weight is not None:
-                own |= {name: self._row(1, width) for name in ("pull", "pulled")}
+                own |= {"pull": self._row(1, width), "pulled": self._row(width)}
                 own["signal"] = self._row(EVERY, width)
                 own["outer"] = self._row(width // neurons, neurons, neurons)
                 own["outer"][:] = 0

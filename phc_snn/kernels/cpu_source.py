@@ -160,11 +160,11 @@ class Source:
         for number, phase in enumerate(self._back.phases):
             if self.program.cut is not None and number == len(self._back.phases) - self.program.cut:
                 way_back += [
+                    "pull_back(",
+                    "    pull[0], count(0), lanes // neurons, neurons, weight,",
+                    "    pulled, count(0), neurons,",
+                    ")",
                     "for first in range(count(0), lanes, neurons):",
-                    "    pull_back(",
-                    "        pull, count(0), first, neurons, weight,",
-                    "        pulled, count(0), first, neurons,",
-                    "    )",
                     "    outer_product(",
                     "        pull, count(0), first, neurons, signal, k, first, neurons,",
                     "        outer[first // neurons],",
@@ -258,7 +258,7 @@ class Source:
             "signal": "signal[k, lane]",
             "product": "product[lane]",
             "pull": "pull[count(0), lane]",
-            "pulled": "pulled[count(0), lane]",
+            "pulled": "pulled[lane]",
             "p": f"p{i}[k, lane]",
             "w": f"w{i}[k, lane]",
             "x": "x[t, at]",

@@ -142,40 +142,48 @@ def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, o
         )
 
 
-@_contracted
+@compiled
 def pull_back(
-    cotangent: Any,
-    k: Any,
-    first: Any,
-    post: Any,
-    weight: Any,
-    out: Any,
-    row: Any,
-    at: Any,
-    pre: Any,
+    cotangent: Any, first: Any, rows: Any, post: Any, weight: Any, out: Any, at: Any, pre: Any
 ) -> None:
-    """One row of ``cotangent @ weight``, summed in the order of the postsynaptic neurons.
+    """Some rows of ``cotangent @ weight``, each summed in the order of the postsynaptic neurons.
+
+    Four rows share what is read of the weights. A row's bits do not hang on the others, so nothing
+    is contracted here.
 
     Args:
-        cotangent: Row ``k``, from ``first`` on, has ``post`` values.
+        cotangent: Has ``rows`` rows of ``post`` values behind one another, from ``first`` on.
         weight: (post, pre).
-        out: Row ``row`` gets ``pre`` values from ``at`` on.
+        out: Gets ``rows`` rows of ``pre`` values, from ``at`` on.
     """
-    for j in range(pre):
-        out[row, at + j] = 0
-    whole = post - post % count(4)
-    for n in range(count(0), whole, count(4)):
-        f0, f1 = cotangent[k, first + n], cotangent[k, first + n + count(1)]
-        f2, f3 = cotangent[k, first + n + count(2)], cotangent[k, first + n + count(3)]
-        for j in range(pre):
-            out[row, at + j] += (
-                f0 * weight[n, j] + f1 * weight[n + count(1), j]
-                + f2 * weight[n + count(2), j] + f3 * weight[n + count(3), j]
-            )  # fmt: skip
-    for n in range(whole, post):
-        factor = cotangent[k, first + n]
-        for j in range(pre):
-            out[row, at + j] += factor * weight[n, j]
+    for i in range(rows * pre):
+        out[at + i] = 0
+    whole = rows - rows % count(4)
+    for row in range(count(0), whole, count(4)):
+        m0 = first + row * post
+        m1, m2, m3 = m0 + post, m0 + post + post, m0 + post + post + post
+        o0 = at + row * pre
+        o1, o2, o3 = o0 + pre, o0 + pre + pre, o0 + pre + pre + pre
+        pairs = post - post % count(2)
+        for n in range(count(0), pairs, count(2)):
+            n1 = n + count(1)
+            for j in range(pre):
+                w0, w1 = weight[n, j], weight[n1, j]
+                out[o0 + j] = (out[o0 + j] + cotangent[m0 + n] * w0) + cotangent[m0 + n1] * w1
+                out[o1 + j] = (out[o1 + j] + cotangent[m1 + n] * w0) + cotangent[m1 + n1] * w1
+                out[o2 + j] = (out[o2 + j] + cotangent[m2 + n] * w0) + cotangent[m2 + n1] * w1
+                out[o3 + j] = (out[o3 + j] + cotangent[m3 + n] * w0) + cotangent[m3 + n1] * w1
+        for n in range(pairs, post):
+            for j in range(pre):
+                out[o0 + j] += cotangent[m0 + n] * weight[n, j]
+                out[o1 + j] += cotangent[m1 + n] * weight[n, j]
+                out[o2 + j] += cotangent[m2 + n] * weight[n, j]
+                out[o3 + j] += cotangent[m3 + n] * weight[n, j]
+    for row in range(whole, rows):
+        for n in range(post):
+            factor = cotangent[first + row * post + n]
+            for j in range(pre):
+                out[at + row * pre + j] += factor * weight[n, j]
 
 
 @_contracted
@@ -197,14 +205,6 @@ def outer_product(
             continue
         for n in range(post):
             out[j, n] += factor * cotangent[k, first + n]
-
-
-@compiled
-def pull_back_rows(cotangent: Any, start: Any, stop: Any, weight: Any, out: Any) -> None:
-    """``cotangent @ weight`` for some rows."""
-    post, pre = count(weight.shape[0]), count(weight.shape[1])
-    for row in range(start, stop):
-        pull_back(cotangent, row, count(0), post, weight, out, row, count(0), pre)
 
 
 @compiled

@@ -60,14 +60,17 @@ def gradient_of_input(cotangent: Tensor, weight: Tensor) -> Tensor:
     """``cotangent @ weight``, (..., K)."""
     from phc_snn.kernels import loops
 
-    rows, matrix = _matrix(cotangent), _matrix(weight)
-    out = empty((*cotangent.shape[:-1], weight.shape[1]), cotangent.dtype)
-    flat = _matrix(out)
+    matrix = _matrix(weight)
+    post, pre = weight.shape
+    out = empty((*cotangent.shape[:-1], pre), cotangent.dtype)
+    source, target = _matrix(cotangent).reshape(-1), out.view(-1).numpy()
+    rows = len(source) // post
 
     def work(start: int, stop: int) -> None:
-        loops.pull_back_rows(rows, np.uint64(start), np.uint64(stop), matrix, flat)
+        places = (np.uint64(start * post), np.uint64(stop - start), np.uint64(post))
+        loops.pull_back(source, *places, matrix, target, np.uint64(start * pre), np.uint64(pre))
 
-    share(len(rows), len(rows) * weight.numel(), work)
+    share(rows, rows * weight.numel(), work)
     return out
 
 
