@@ -39,14 +39,25 @@ class Kernel:
         self.network = program.cut is not None
         if self.network and dtype != torch.float32:
             raise UntraceableError(f"a connectome of {dtype} in a kernel for a GPU")
-        self.source = Source(program, dtype, PLANS["network" if self.network else "chain"])
         self.program = program
-        module = build.load(self.source.text, "gpu")
-        self._forward, self._backward = module.forward, module.backward
+        self._dtype = dtype
+        self._plan = PLANS["network" if self.network else "chain"]
+        self._made: dict[tuple[int, ...], tuple[Source, Any]] = {}
+
+    def _of(self, inputs: Inputs) -> tuple[Source, Any]:
+        """The source for delays of these lengths, and its module."""
+        depths = tuple(
+            queue.shape[1] if lead is None and queue.shape[1] < self._plan.unroll else 0
+            for queue, lead in zip(inputs.queues, inputs.leads, strict=True)
+        )
+        if depths not in self._made:
+            source = Source(self.program, self._dtype, self._plan, depths)
+            self._made[depths] = source, build.load(source.text, "gpu")
+        return self._made[depths]
 
     def forward(self, inputs: Inputs, *, keep: bool, trajectory: bool = False) -> Outputs:
         """Run it; ``keep`` what `backward` needs, or return the states of all steps."""
-        source, x = self.source, inputs.x.detach()
+        (source, module), x = self._of(inputs), inputs.x.detach()
         steps, batch, neurons = x.shape
         lanes = batch * neurons
         given = self._common(inputs)
@@ -67,7 +78,7 @@ class Kernel:
         given |= {"kept": kept, "path": path, "KEEP": int(keep), "PATH": int(trajectory)}
         if self.network:
             given["shift"] = 1.5 * 2.0 ** (52 - _bits(neurons))
-        self._launch(self._forward, source.forward, given, batch, neurons)
+        self._launch(module.forward, source.forward, given, batch, neurons)
         ys = iter(results)
         return Outputs(
             [
@@ -92,7 +103,7 @@ class Kernel:
         queues: Sequence[Tensor | None],
     ) -> Gradients:
         """Cotangents of the inputs, out of those of results, final states and final queues."""
-        source, x = self.source, inputs.x.detach()
+        (source, module), x = self._of(inputs), inputs.x.detach()
         steps, batch, neurons = x.shape
         lanes = batch * neurons
         given = self._common(inputs)
@@ -125,7 +136,7 @@ class Kernel:
         weight = None
         if self.network:
             given |= {"signal": torch.empty_like(gx), "pull": torch.empty_like(gx)}
-        self._launch(self._backward, source.backward, given, batch, neurons)
+        self._launch(module.backward, source.backward, given, batch, neurons)
         if self.network:
             weight = _outer(given["pull"], given["signal"])
         return Gradients(
@@ -154,14 +165,14 @@ class Kernel:
             if lead is not None:
                 given[f"lead{k}"] = _lanes(lead, batch, neurons)
                 shortest -= int(lead.max()) if lead.numel() else 0
-            given |= {f"depth{k}": depth, f"NEAR{k}": int(shortest < self.source.plan.unroll)}
+            given |= {f"depth{k}": depth, f"NEAR{k}": int(shortest < self._plan.unroll)}
         if inputs.weight is not None:
             given["weight"] = inputs.weight.detach().contiguous()
         return given
 
     def _rows(self, steps: int) -> int:
         """States that are kept: one for each block, and for each step that is left over."""
-        return steps // self.source.plan.unroll + steps % self.source.plan.unroll
+        return steps // self._plan.unroll + steps % self._plan.unroll
 
     def _launch(
         self, kernel: Any, names: Sequence[str], given: Mapping[str, Any], batch: int, neurons: int
@@ -195,11 +206,11 @@ def _bits(neurons: int) -> int:
 
 def _outer(cotangent: Tensor, signal: Tensor) -> Tensor:
     """The sum over steps and samples of ``cotangent signal^T``, (N, N), always in one order."""
-    steps, _, neurons = signal.shape
+    steps, batch, neurons = signal.shape
     whole = steps // _STRETCH * _STRETCH
 
     def stretches(x: Tensor) -> Tensor:
-        return x[:whole].reshape(whole // _STRETCH, -1, neurons)
+        return x[:whole].reshape(whole // _STRETCH, _STRETCH * batch, neurons)
 
     total = torch.bmm(stretches(cotangent).mT, stretches(signal)).sum(0, dtype=torch.float64)
     rest = cotangent[whole:].reshape(-1, neurons).T @ signal[whole:].reshape(-1, neurons)

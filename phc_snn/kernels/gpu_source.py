@@ -62,13 +62,19 @@ class _Triton(Printer):
 class Source:
     """The text of a module with the kernels ``forward`` and ``backward``, and their arguments.
 
+    What is under way in a short delay stays in registers: ``depths`` has its steps, where they are
+    the same for all lanes and fewer than those of a block, else 0.
+
     Attributes:
         text: Python.
         forward, backward: Names of the arguments; `phc_snn.kernels.gpu` gives them.
     """
 
-    def __init__(self, program: Program, dtype: torch.dtype, plan: Plan) -> None:
+    def __init__(
+        self, program: Program, dtype: torch.dtype, plan: Plan, depths: Sequence[int]
+    ) -> None:
         self.program = program
+        self._depths = depths
         self.plan = plan
         self._dtype = dtype
         self._back: Adjoint = adjoint(program)
@@ -122,12 +128,12 @@ class Source:
                 f"whole = tl.constexpr(tl.{integer})",
                 "",
                 "",
-                "@triton.jit",
+                "@triton.jit(do_not_specialize=['steps'])",
                 f"def forward({', '.join(self.forward)}):",
                 *_indent([*self._head(), *self._forward()]),
                 "",
                 "",
-                "@triton.jit",
+                "@triton.jit(do_not_specialize=['steps'])",
                 f"def backward({', '.join(self.backward)}):",
                 *_indent([*self._head(), *self._backward()]),
                 "",
@@ -157,11 +163,11 @@ class Source:
         if self.network:
             weights = [
                 "pre = tl.arange(0, BLOCK)",
-                "square = (lane < width)[:, None] & (pre < width)[None, :]",
-                "matrix = tl.load(weight + lane[:, None] * width + pre[None, :], mask=square, "
+                "square = (pre < width)[:, None] & (lane < width)[None, :]",
+                "matrix = tl.load(weight + lane[None, :] * width + pre[:, None], mask=square, "
                 "other=0.0).to(tl.float64)",
-                "top = power_above(tl.max(tl.abs(matrix), 1))",
-                "matrix = (matrix / top[:, None] + shift) - shift",
+                "top = power_above(tl.max(tl.abs(matrix), 0))",
+                "matrix = (matrix / top[None, :] + shift) - shift",
             ]
         fill = [
             f"x{b}_{j} = {_load(self._row('x', f'{b * unroll + j}'), more=f'{b * unroll + j} < full')}"
@@ -178,6 +184,11 @@ class Source:
         shift = [f"x{b}_{j} = x{b + 1}_{j}" for b in range(ahead) for j in range(unroll)]
         return [
             *weights,
+            *(
+                f"e{k}_{i} = {_load(self._row(f'sent{k}', str(i)))}"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
             *fill,
             f"for t in range(0, full, {unroll}):",
             *_indent(["t = tl.cast(t, tl.int64)", *fetch]),
@@ -193,13 +204,20 @@ class Source:
         lines = _when("KEEP", (self._state("kept", row, i) for i in range(self.states)))
         for k in range(self.delays):
             loads = [f"arrived{k}_{j} = {self._arrival(f'sent{k}', k, j)}" for j in range(count)]
-            lines += _when(f"NEAR{k} == 0", loads)
+            if self._depths[k]:
+                depth = self._depths[k]
+                early = [f"arrived{k}_{j} = e{k}_{j}" for j in range(min(depth, count))]
+                lines += early
+            else:
+                lines += _when(f"NEAR{k} == 0", loads)
         for j in range(count):
             loads = self._names(self.program.loads(), j)
             for number, phase in enumerate(self.program.phases):
                 if number == self.program.cut:
                     lines.append("product = product_of(matrix, signal, top, shift)")
                 for k in range(self.delays):
+                    if self._depths[k]:
+                        continue
                     near = [f"arrived{k}_{j} = {self._arrival(f'sent{k}', k, j)}"]
                     needed = self.program.graph.needed([n for _, n in phase.stores])
                     if self.program.ports[k].arrived in needed:
@@ -208,8 +226,19 @@ class Source:
             lines += _when(
                 "PATH", (self._state("path", f"(t + {j})", i) for i in range(self.states))
             )
-            lines += ["tl.debug_barrier()"] if self.network else []
+            lines += ["tl.debug_barrier()"] if self._shares_lines else []
+        for k, depth in enumerate(self._depths):
+            for i in range(depth):
+                later = i + count
+                lines.append(
+                    f"e{k}_{i} = e{k}_{later}" if later < depth else f"e{k}_{i} = o{k}_{later - depth}"
+                )
         return lines
+
+    @property
+    def _shares_lines(self) -> bool:
+        """Whether several threads may hold a lane whose delay goes through memory."""
+        return self.network and not all(self._depths)
 
     def _state(self, array: str, row: str, i: int) -> str:
         return (
@@ -232,6 +261,11 @@ class Source:
         return [
             *weights,
             *(f"z{i} = s{i}" for i in range(self.states)),
+            *(
+                f"f{k}_{i} = {_load(self._row(f'h{k}', f'tl.cast(steps, tl.int64) + {i}'))}"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
             *(f"sum{i} = tl.full((BLOCK,), 0.0, tl.float64)" for i in range(self.coefficients)),
             "for past in range(0, steps - full):",
             "    t = tl.cast(steps - 1 - past, tl.int64)",
@@ -246,6 +280,11 @@ class Source:
                 f"{name}0_{j} = {name}1_{j}" for name in self._streams() for j in range(unroll)
             ),
             *(f"tl.store(final{i} + at, z{i}, mask=inside)" for i in range(self.states)),
+            *(
+                f"tl.store({self._row(f'h{k}', str(i))}, f{k}_{i}, mask=inside)"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
             *(f"tl.store(total{i} + at, sum{i}, mask=inside)" for i in range(self.coefficients)),
         ]
 
@@ -285,7 +324,8 @@ class Source:
         ]
         for k in range(self.delays):
             loads = [f"h{k}_{j} = {self._sent_row(k, j)}" for j in range(count)]
-            lines += _when(f"NEAR{k} == 0", loads)
+            if not self._depths[k]:
+                lines += _when(f"NEAR{k} == 0", loads)
         for j in range(count):
             lines += [f"p{i}_{j} = s{i}" for i in states]
             lines += self._recompute(again, j)
@@ -294,13 +334,22 @@ class Source:
         back |= {node: ("w", i) for i, node in enumerate(self._back.kept)} | self._back.loads
         for j in reversed(range(count)):
             for k in range(self.delays):
-                lines += _when(f"NEAR{k} == 1", [f"h{k}_{j} = {self._sent_row(k, j)}"])
+                depth = self._depths[k]
+                if depth:
+                    later = j + depth
+                    known = f"r{k}_{later}" if later < count else f"f{k}_{later - count}"
+                    lines.append(f"h{k}_{j} = {known}")
+                else:
+                    lines += _when(f"NEAR{k} == 1", [f"h{k}_{j} = {self._sent_row(k, j)}"])
             loads = self._names(back, j, way_back=True)
             for number, phase in enumerate(self._back.phases):
                 if program.cut is not None and number == len(self._back.phases) - program.cut:
                     lines.append("pulled = tl.sum(matrix * pulling[:, None], 0)")
                 lines += self._phase(phase.stores, loads, j)
-            lines += ["tl.debug_barrier()"] if self.network else []
+            lines += ["tl.debug_barrier()"] if self._shares_lines else []
+        for k, depth in enumerate(self._depths):
+            for i in reversed(range(depth)):
+                lines.append(f"f{k}_{i} = " + (f"r{k}_{i}" if i < count else f"f{k}_{i - count}"))
         return [*lines, *(f"sum{i} += a{i}.to(tl.float64)" for i in range(self.coefficients))]
 
     def _recompute(self, again: Mapping[int, Place], j: int) -> list[str]:
@@ -383,6 +432,8 @@ class Source:
             return kept if again else [f"signal = {value}"]
         if kind == "pull":
             return [f"pulling = {value}", put("pull + ")]
+        if kind == "h_arrived" and self._depths[i]:
+            return [f"r{i}_{j} = {value}"]
         if kind == "h_arrived":
             if not self.program.ports[i].varied:
                 return [put(f"h{i} + ")]
@@ -390,6 +441,13 @@ class Source:
             return [f"tl.store({address}, {_load(address)} + {value}, mask=inside)"]
         if kind in ("y", "gx"):
             return [put(f"y{i} + " if kind == "y" else "gx + ")]
+        if kind == "sent" and self._depths[i]:
+            ahead = j + self._depths[i]
+            return [
+                f"o{i}_{j} = {value}",
+                f"arrived{i}_{ahead} = o{i}_{j}",
+                f"tl.store(sent{i} + (depth{i} + t + {j}) * lanes + at, {value}, mask=inside)",
+            ]
         if kind == "sent":
             return [f"tl.store(sent{i} + (depth{i} + t + {j}) * lanes + at, {value}, mask=inside)"]
         return [f"w{i}_{j} = {value}" if kind == "w" else f"{kind}{i} = {value}"]

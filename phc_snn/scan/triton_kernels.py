@@ -112,7 +112,7 @@ def walk(*, number: str, constant: bool, unroll: int, ahead: int) -> Any:
         "import triton.language as tl",
         "",
         "",
-        "@triton.jit",
+        "@triton.jit(do_not_specialize=['steps'])",
         "def walk(a, b, h, out, steps, lanes,",
         "         REVERSE: tl.constexpr, BLOCK: tl.constexpr):",
         *(f"    {line}" for line in body),
