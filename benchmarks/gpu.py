@@ -8,6 +8,7 @@ import json
 import os
 import statistics
 import traceback
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -151,7 +152,8 @@ def time_scans(bandwidth):
         xs = sets(shape)
         a = torch.rand(shape[2], device="cuda")
         for backend in ("triton_sequential", "triton"):
-            ms = median_ms([lambda x=x: affine_scan(a, x, backend=backend) for x in xs])
+            calls = [partial(affine_scan, a, x, backend=backend) for x in xs]
+            ms = median_ms(calls)
             note(f"scan {backend}", shape, ms, 2, bandwidth)
 
 

@@ -12,6 +12,7 @@ import torch
 
 import phc_snn as phc
 from phc_snn.kernels import cpu, gpu, run
+from phc_snn.scan import reference, triton
 from phc_snn.state import tensors
 from tests.builders import currents, make_network
 from tests.tolerances import assert_near, assert_same_bits
@@ -61,7 +62,21 @@ def compare(network, steps, solver):
         assert_near(b, a, 1e-5 if a.dtype == torch.float32 else 1e-12)
 
 
+def compare_scans():
+    for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+        for steps, time in ((1, 1), (2, 1), (17, 17), (33, 1)):
+            a = torch.rand(time, 2, 5, dtype=torch.float64).to(dtype)
+            b = torch.randn(steps, 2, 5, dtype=dtype)
+            for reverse in (False, True):
+                expected = reference.scan(a, b, b[0], reverse)
+                assert_same_bits(triton.launch(a, b, b[0], reverse, tiles=False), expected)
+                if not dtype.is_complex:
+                    tiles = triton.launch(a, b, b[0], reverse, tiles=True)
+                    assert_near(tiles, expected, 1e-5 if dtype == torch.float32 else 1e-12)
+
+
 def main():
+    compare_scans()
     with torch.no_grad():
         chosen = make_network(features=5, delay=4)
         x = currents(chosen, 21)

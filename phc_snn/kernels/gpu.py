@@ -16,19 +16,19 @@ from phc_snn.kernels.gpu_source import Plan, Source
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
 
-PLANS = {"chain": Plan(8, 2), "network": Plan(4, 1)}
+PLANS = {"chain": Plan(4, 4), "network": Plan(4, 1)}
 """How each kind of program walks through time (measured on an H100)."""
 
 WIDTH = {"chain": 32}
 """Lanes of a chain's program: one warp each, so that few lanes spread over many processors."""
 
-WARPS = {16: 1, 32: 1, 64: 4, 128: 8}
-"""Warps of a network's program, by its neurons."""
+WARPS = {16: 1, 32: 1, 64: 2, 128: 4}
+"""Warps of a network's program, by its neurons: with more threads than those it is far slower."""
 
 _LARGEST = 128
 """Neurons whose weights fit into the registers of one program."""
 
-_STRETCH = 256
+_STRETCH = 32
 """Steps whose outer products are summed in one matrix product."""
 
 

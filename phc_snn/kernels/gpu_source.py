@@ -54,8 +54,7 @@ class _Triton(Printer):
         _, bits, bias = EXPONENT[self._dtype]
         offset = bias - shift_bits(self._dtype)
         return (
-            f"((({shifted}).to(whole, bitcast=True) + ({offset})) << {bits})"
-            ".to(real, bitcast=True)"
+            f"((({shifted}).to(whole, bitcast=True) + ({offset})) << {bits}).to(real, bitcast=True)"
         )
 
 
@@ -170,9 +169,8 @@ class Source:
                 "matrix = (matrix / top[None, :] + shift) - shift",
             ]
         fill = [
-            f"x{b}_{j} = {_load(self._row('x', f'{b * unroll + j}'), more=f'{b * unroll + j} < full')}"
-            for b in range(ahead)
-            for j in range(unroll)
+            f"x{i // unroll}_{i % unroll} = {_load(self._row('x', f'{i}'), more=f'{i} < full')}"
+            for i in range(ahead * unroll)
         ]
         fetch = [
             f"x{ahead}_{j} = "
@@ -211,7 +209,7 @@ class Source:
             else:
                 lines += _when(f"NEAR{k} == 0", loads)
         for j in range(count):
-            loads = self._names(self.program.loads(), j)
+            names = self._names(self.program.loads(), j)
             for number, phase in enumerate(self.program.phases):
                 if number == self.program.cut:
                     lines.append("product = product_of(matrix, signal, top, shift)")
@@ -222,7 +220,7 @@ class Source:
                     needed = self.program.graph.needed([n for _, n in phase.stores])
                     if self.program.ports[k].arrived in needed:
                         lines += _when(f"NEAR{k} == 1", near)
-                lines += self._phase(phase.stores, loads, j)
+                lines += self._phase(phase.stores, names, j)
             lines += _when(
                 "PATH", (self._state("path", f"(t + {j})", i) for i in range(self.states))
             )
@@ -231,7 +229,9 @@ class Source:
             for i in range(depth):
                 later = i + count
                 lines.append(
-                    f"e{k}_{i} = e{k}_{later}" if later < depth else f"e{k}_{i} = o{k}_{later - depth}"
+                    f"e{k}_{i} = e{k}_{later}"
+                    if later < depth
+                    else f"e{k}_{i} = o{k}_{later - depth}"
                 )
         return lines
 
@@ -341,11 +341,11 @@ class Source:
                     lines.append(f"h{k}_{j} = {known}")
                 else:
                     lines += _when(f"NEAR{k} == 1", [f"h{k}_{j} = {self._sent_row(k, j)}"])
-            loads = self._names(back, j, way_back=True)
+            names = self._names(back, j, way_back=True)
             for number, phase in enumerate(self._back.phases):
                 if program.cut is not None and number == len(self._back.phases) - program.cut:
                     lines.append("pulled = tl.sum(matrix * pulling[:, None], 0)")
-                lines += self._phase(phase.stores, loads, j)
+                lines += self._phase(phase.stores, names, j)
             lines += ["tl.debug_barrier()"] if self._shares_lines else []
         for k, depth in enumerate(self._depths):
             for i in reversed(range(depth)):

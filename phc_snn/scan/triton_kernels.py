@@ -61,7 +61,11 @@ def walk(*, number: str, constant: bool, unroll: int, ahead: int) -> Any:
     def fetch(first: int, count: int, block: int, start: str) -> list[str]:
         return [
             f"{name}{block}_{j} = "
-            + load(name, f"first + step * ({start}{first + j})", f"at < tl.where({start}{first + j} < full, lanes, 0)")
+            + load(
+                name,
+                f"first + step * ({start}{first + j})",
+                f"at < tl.where({start}{first + j} < full, lanes, 0)",
+            )
             for name in streams
             for j in range(count)
         ]
