@@ -16,7 +16,7 @@ def _compose(a1, b1, a2, b2):  # type: ignore[no-untyped-def]
     return a2 * a1, a2 * b1 + b2
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def real_tiles(  # type: ignore[no-untyped-def]
     a, b, initial, out, steps, lanes,
     CONSTANT: tl.constexpr, REVERSE: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr,
