@@ -69,7 +69,8 @@ def _load(text: str, kind: str, depends_on: str) -> ModuleType:
     path = _writable_folder() / f"{name}.py"
     if not _holds(path, text):
         write_text(path, text)
-    if not any((path.parent / "__pycache__").glob(f"{name}.*.nbi")):
+    # Triton keeps what it compiled in a place of its own.
+    if kind != "gpu" and not any((path.parent / "__pycache__").glob(f"{name}.*.nbi")):
         _announce(path.parent)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phc_snn.kernels import build, loops
+from phc_snn.kernels.arrays import Gradients, Inputs, Outputs
 from phc_snn.kernels.cpu_source import EVERY, Source
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.program import Program
@@ -20,52 +21,6 @@ _COUNT = np.uint64
 
 _WIDTH = 256
 """Lanes of a block: its rows stay in the first cache, and a step is worth its fixed cost."""
-
-
-class Inputs(NamedTuple):
-    """What a program runs on; T steps, B samples, N neurons.
-
-    Attributes:
-        x: (T, B, N).
-        states: Each broadcasts to (B, N).
-        queues: Of each delay, (B, D, N).
-        leads: How many steps each lane's delay is shorter than D, (N,); None if none is.
-        coefficients: Each broadcasts to (B, N).
-        weight: Of the connectome, (N, N); None without one.
-    """
-
-    x: Tensor
-    states: Sequence[Tensor]
-    queues: Sequence[Tensor]
-    leads: Sequence[Tensor | None]
-    coefficients: Sequence[Tensor]
-    weight: Tensor | None
-
-
-class Outputs(NamedTuple):
-    """What it gives.
-
-    Attributes:
-        results: Each (T, B, N).
-        states: Each (B, N), or with a trajectory (T, B, N).
-        sent: Of each delay, what was sent, (D + T, B, N), the queue first.
-        kept: States every `EVERY` steps, for the way back.
-    """
-
-    results: list[Tensor]
-    states: list[Tensor]
-    sent: list[Tensor]
-    kept: Tensor
-
-
-class Gradients(NamedTuple):
-    """Cotangents of `Inputs`, in its order; those of coefficients and weight summed in float64."""
-
-    x: Tensor
-    states: list[Tensor]
-    queues: list[Tensor]
-    coefficients: list[Tensor]
-    weight: Tensor | None
 
 
 class Kernel:

@@ -27,6 +27,9 @@ class Printer(abc.ABC):
         """A quotient that is rounded correctly."""
         return f"{x} / {y}"
 
+    def negate(self, x: str) -> str:
+        return f"-{x}"
+
     def absolute(self, x: str) -> str:
         return f"abs({x})"
 
@@ -62,7 +65,7 @@ class Printer(abc.ABC):
         if op in self._BINARY:
             return f"{x[0]} {self._BINARY[op]} {x[1]}"
         if op == "neg":
-            return f"-{x[0]}"
+            return self.negate(x[0])
         if op == "abs":
             return self.absolute(x[0])
         if op == "where":

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from phc_snn.kernels.arrays import Inputs
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
 from phc_snn.kernels.program import Program, chain, network
@@ -73,7 +74,7 @@ def _chain_call(stages: Sequence[Stage], x: Tensor, axis: Any) -> tuple["_Call",
     template = Template(stages)
     parts = template.take_parts()
     _check(x, parts)
-    kernel = _kernel(key, x.dtype, lambda: chain(stages))
+    kernel = _kernel(key, x, lambda: chain(stages))
     ends = {0, len(stages) - 1}
 
     def composed(x: Tensor, stages: list[Stage], weights: Any) -> tuple[list[Tensor], list[Any]]:
@@ -165,7 +166,7 @@ def _network_call(
     _check(x, parts)
     kernel = _kernel(
         (*key, *template.counts),
-        x.dtype,
+        x,
         lambda: network(neuron, ahead, delay, behind, connectome.transmit, weights),
     )
     place = len(behind) + 1  # of the neuron
@@ -185,25 +186,37 @@ _found: dict[Hashable, Any] = {}
 """Kernels that were made, and for what has none the reason."""
 
 
-def _kernel(key: Hashable, dtype: torch.dtype, trace: Callable[[], Program]) -> Any:
+def _kernel(key: Hashable, x: Tensor, trace: Callable[[], Program]) -> Any:
     """The kernel of a program, made at its first use; raises `UntraceableError`."""
-    from phc_snn.kernels.cpu import Kernel
-
-    known = _found.get((key, dtype))
+    key = (key, x.dtype, x.device.type)
+    known = _found.get(key)
     if known is None:
         try:
-            known = Kernel(trace(), dtype)
+            known = _kernels(x.device.type)(trace(), x.dtype)
         except UntraceableError as reason:
             known = str(reason)
-        _found[key, dtype] = known
+        _found[key] = known
     if isinstance(known, str):
         raise UntraceableError(known)
     return known
 
 
+def _kernels(device: str) -> Callable[[Program, torch.dtype], Any]:
+    """What makes kernels for a device; their libraries are loaded at the first use."""
+    if device == "cpu":
+        from phc_snn.kernels import cpu
+
+        return cpu.Kernel
+    try:
+        from phc_snn.kernels import gpu
+    except ImportError as error:
+        raise UntraceableError(f"no Triton ({error})") from error
+    return gpu.Kernel
+
+
 def _check(x: Tensor, parts: Parts) -> None:
     """Raise `UntraceableError` for tensors that no kernel takes."""
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "cuda"):
         raise UntraceableError(f"tensors on {x.device}")
     if x.dtype not in _DTYPES:
         raise UntraceableError(f"{x.dtype}")
@@ -240,8 +253,6 @@ class _Call:
         return out, queues
 
     def inputs(self, x: Tensor, parts: Parts) -> Any:
-        from phc_snn.kernels.cpu import Inputs
-
         weight = parts.matrices[0] if parts.matrices else None
         leads = self.template.lead(parts)
         return Inputs(x, parts.states, parts.queues, leads, parts.coefficients, weight)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import cache, wraps
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -33,6 +34,8 @@ BACKENDS: dict[str, str] = {
     "associative": "phc_snn.scan.associative",
     "log": "phc_snn.scan.log",
     "numba": "phc_snn.scan.compiled",
+    "triton": "phc_snn.scan.triton",
+    "triton_sequential": "phc_snn.scan.triton_sequential",
 }
 """Backend name -> module, imported on first use."""
 
@@ -57,6 +60,9 @@ def uncompiled(function: F) -> F:
     return cast(F, guarded)
 
 
+_ORDERED = ("reference", "numba", "triton_sequential")
+"""Backends that do the operations of a step in the order of the steps."""
+
 _HALF = (torch.bfloat16, torch.float16)
 
 
@@ -79,12 +85,19 @@ def _choose(request: str, b: Tensor) -> str:
         return request
     if b.device.type == "cpu":
         return "numba"
+    if b.device.type == "cuda" and _has_triton():
+        return "triton_sequential" if request == "sequential" else "triton"
     return "reference" if request == "sequential" else "associative"
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def keeps_order(request: str, b: Tensor) -> bool:
     """Whether this backend has the bits of a step-by-step loop on tensors like ``b``."""
-    return _choose(request, b) in ("reference", "numba") and b.dtype not in _HALF
+    return _choose(request, b) in _ORDERED and b.dtype not in _HALF
 
 
 class _AffineScan(torch.autograd.Function):
@@ -145,9 +158,11 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
         h0: State before the first step, broadcasts to ``b.shape[1:]``; zeros by default.
         backend: ``"auto"`` takes the fastest for the device. ``"sequential"`` takes the fastest
             whose bits are those of a step-by-step loop. Or by name: ``"reference"`` (a readable
-            loop), ``"numba"`` (that loop compiled for the CPU, same bits), ``"associative"``
-            (parallel over time, any device, equal to rounding), ``"log"`` (the log-domain scan of
-            Chiang 2026, Eq. 2: positive real input only).
+            loop), ``"numba"`` (that loop compiled for the CPU, same bits), ``"triton_sequential"``
+            (the same for a GPU), ``"triton"`` (that, or tiles of time where there are few lanes,
+            equal to rounding), ``"associative"`` (parallel over time, any device, equal to
+            rounding), ``"log"`` (the log-domain scan of Chiang 2026, Eq. 2: positive real input
+            only).
 
     Returns:
         ``h`` of shape ``(T, ...)``, of the dtype that ``a``, ``b`` and ``h0`` promote to. T = 0

@@ -1,0 +1,467 @@
+"""A program as the source of Triton kernels: a thread holds a lane and walks through time.
+
+Steps come in blocks of `Plan.unroll`, written out one after the other. What a block reads is asked
+for while the block before it is computed, so that loads are under way all the time; states live in
+registers. The way back needs the states of every step: they are kept at the start of each block,
+and computed again in registers. Steps that do not fill a block are blocks of one.
+
+A program of a network holds one sample, with the weights of the connectome in its registers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from phc_snn.kernels.printer import Printer
+from phc_snn.kernels.program import Adjoint, Place, Program, adjoint
+from phc_snn.numerics.elementary import EXPONENT, shift_bits
+
+
+class Plan(NamedTuple):
+    """How a kernel walks through time.
+
+    Attributes:
+        unroll: Steps of a block, forward and backward alike.
+        ahead: For how many blocks ahead the forward kernel asks for its input.
+    """
+
+    unroll: int = 8
+    ahead: int = 2
+
+
+class _Triton(Printer):
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def constant(self, value: float) -> str:
+        return f"tl.full((), {value!r}, real)"  # a bare number would become a float32
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        return f"tl.where({condition}, {yes}, {no})"
+
+    def divide(self, x: str, y: str) -> str:
+        # The slash is an approximation in float32.
+        return f"tl.div_rn({x}, {y})" if self._dtype == torch.float32 else f"{x} / {y}"
+
+    def negate(self, x: str) -> str:
+        return f"{x} * {self.constant(-1.0)}"  # the minus is a difference from 0 and loses -0
+
+    def absolute(self, x: str) -> str:
+        return f"tl.abs({x})"
+
+    def power_of_two(self, shifted: str) -> str:
+        _, bits, bias = EXPONENT[self._dtype]
+        offset = bias - shift_bits(self._dtype)
+        return (
+            f"((({shifted}).to(whole, bitcast=True) + ({offset})) << {bits}).to(real, bitcast=True)"
+        )
+
+
+class Source:
+    """The text of a module with the kernels ``forward`` and ``backward``, and their arguments.
+
+    What is under way in a short delay stays in registers: ``depths`` has its steps, where they are
+    the same for all lanes and fewer than those of a block, else 0.
+
+    Attributes:
+        text: Python.
+        forward, backward: Names of the arguments; `phc_snn.kernels.gpu` gives them.
+    """
+
+    def __init__(
+        self, program: Program, dtype: torch.dtype, plan: Plan, depths: Sequence[int]
+    ) -> None:
+        self.program = program
+        self._depths = depths
+        self.plan = plan
+        self._dtype = dtype
+        self._back: Adjoint = adjoint(program)
+        self._graph, self._place = program.graph.lowered(dtype)
+        self._printer = _Triton(dtype)
+        self.network = program.cut is not None
+        self.states = len(program.states)
+        self.coefficients = len(program.coefficients)
+        self.delays = len(program.ports)
+        self.results = sum(kind == "y" for kind, _ in program.outputs)
+        self.forward, self.backward = self._arguments()
+        self.text = self._module()
+
+    def _arguments(self) -> tuple[list[str], list[str]]:
+        states = range(self.states)
+        common = ["steps", "lanes", "width", "x"]
+        common += [f"c{i}" for i in range(self.coefficients)]
+        for k, port in enumerate(self.program.ports):
+            common += [f"depth{k}", f"sent{k}"] + ([f"lead{k}"] if port.varied else [])
+        common += ["kept"] + (["weight"] if self.network else [])
+        forward = [*common, *(f"states{i}" for i in states), *(f"final{i}" for i in states)]
+        forward += [f"y{i}" for i in range(self.results)]
+        forward += ["path", "shift"] if self.network else ["path"]
+        backward = [*common, *(f"states{i}" for i in states), *(f"final{i}" for i in states), "gx"]
+        for i in range(len(self.program.outputs)):
+            backward += [f"every{i}", f"g{i}"]
+        backward += [f"h{k}" for k in range(self.delays)]
+        backward += [f"total{i}" for i in range(self.coefficients)]
+        backward += ["signal", "pull"] if self.network else []
+        backward += ["current"] if self.program.current is not None else []
+        flags = ["BLOCK", *(f"NEAR{k}" for k in range(self.delays))]
+        constant = [f"{flag}: tl.constexpr" for flag in flags]
+        return [*forward, *constant, "KEEP: tl.constexpr", "PATH: tl.constexpr"], [
+            *backward,
+            *constant,
+        ]
+
+    def _module(self) -> str:
+        name = str(self._dtype).removeprefix("torch.")
+        integer = str(EXPONENT[self._dtype][0]).removeprefix("torch.")
+        return "\n".join(
+            [
+                '"""Generated by phc_snn.kernels.gpu_source."""',
+                "",
+                "import triton",
+                "import triton.language as tl",
+                "",
+                "from phc_snn.kernels.gpu_parts import power_above, product_of",
+                "",
+                f"real = tl.constexpr(tl.{name})",
+                f"whole = tl.constexpr(tl.{integer})",
+                "",
+                "",
+                "@triton.jit(do_not_specialize=['steps'])",
+                f"def forward({', '.join(self.forward)}):",
+                *_indent([*self._head(), *self._forward()]),
+                "",
+                "",
+                "@triton.jit(do_not_specialize=['steps'])",
+                f"def backward({', '.join(self.backward)}):",
+                *_indent([*self._head(), *self._backward()]),
+                "",
+            ]
+        )
+
+    def _head(self) -> list[str]:
+        lines = [
+            "lane = tl.arange(0, BLOCK)",
+            "at = tl.program_id(0).to(tl.int64) * width + lane",
+            "bound = tl.minimum(lanes - tl.program_id(0) * width, width)",
+            "inside = lane < bound",
+            *(f"coefficient{i} = {_load(f'c{i} + at')}" for i in range(self.coefficients)),
+            *(f"s{i} = {_load(f'states{i} + at')}" for i in range(self.states)),
+            f"full = steps // {self.plan.unroll} * {self.plan.unroll}",
+        ]
+        for k, port in enumerate(self.program.ports):
+            if port.varied:
+                lines.append(f"later{k} = {_load(f'lead{k} + at', '0')}")
+        return lines
+
+    # --- forward --------------------------------------------------------------------------------
+
+    def _forward(self) -> list[str]:
+        unroll, ahead = self.plan
+        weights = []
+        if self.network:
+            weights = [
+                "pre = tl.arange(0, BLOCK)",
+                "square = (pre < width)[:, None] & (lane < width)[None, :]",
+                "matrix = tl.load(weight + lane[None, :] * width + pre[:, None], mask=square, "
+                "other=0.0).to(tl.float64)",
+                "top = power_above(tl.max(tl.abs(matrix), 0))",
+                "matrix = (matrix / top[None, :] + shift) - shift",
+            ]
+        fill = [
+            f"x{i // unroll}_{i % unroll} = {_load(self._row('x', f'{i}'), more=f'{i} < full')}"
+            for i in range(ahead * unroll)
+        ]
+        fetch = [
+            f"x{ahead}_{j} = "
+            + _load(
+                self._row("x", f"t + {ahead * unroll + j}"), more=f"t + {ahead * unroll + j} < full"
+            )
+            for j in range(unroll)
+        ]
+        shift = [f"x{b}_{j} = x{b + 1}_{j}" for b in range(ahead) for j in range(unroll)]
+        return [
+            *weights,
+            *(
+                f"e{k}_{i} = {_load(self._row(f'sent{k}', str(i)))}"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
+            *fill,
+            f"for t in range(0, full, {unroll}):",
+            *_indent(["t = tl.cast(t, tl.int64)", *fetch]),
+            *_indent(self._forward_block(unroll, f"t // {unroll}")),
+            *_indent(shift),
+            "for t in range(full, steps):",
+            *_indent(["t = tl.cast(t, tl.int64)", f"x0_0 = {_load(self._row('x', 't'))}"]),
+            *_indent(self._forward_block(1, f"full // {unroll} + t - full")),
+            *(f"tl.store(final{i} + at, s{i}, mask=inside)" for i in range(self.states)),
+        ]
+
+    def _forward_block(self, count: int, row: str) -> list[str]:
+        lines = _when("KEEP", (self._state("kept", row, i) for i in range(self.states)))
+        for k in range(self.delays):
+            loads = [f"arrived{k}_{j} = {self._arrival(f'sent{k}', k, j)}" for j in range(count)]
+            if self._depths[k]:
+                depth = self._depths[k]
+                early = [f"arrived{k}_{j} = e{k}_{j}" for j in range(min(depth, count))]
+                lines += early
+            else:
+                lines += _when(f"NEAR{k} == 0", loads)
+        for j in range(count):
+            names = self._names(self.program.loads(), j)
+            for number, phase in enumerate(self.program.phases):
+                if number == self.program.cut:
+                    lines.append("product = product_of(matrix, signal, top, shift)")
+                for k in range(self.delays):
+                    if self._depths[k]:
+                        continue
+                    near = [f"arrived{k}_{j} = {self._arrival(f'sent{k}', k, j)}"]
+                    needed = self.program.graph.needed([n for _, n in phase.stores])
+                    if self.program.ports[k].arrived in needed:
+                        lines += _when(f"NEAR{k} == 1", near)
+                lines += self._phase(phase.stores, names, j)
+            lines += _when(
+                "PATH", (self._state("path", f"(t + {j})", i) for i in range(self.states))
+            )
+            lines += ["tl.debug_barrier()"] if self._shares_lines else []
+        for k, depth in enumerate(self._depths):
+            for i in range(depth):
+                later = i + count
+                lines.append(
+                    f"e{k}_{i} = e{k}_{later}"
+                    if later < depth
+                    else f"e{k}_{i} = o{k}_{later - depth}"
+                )
+        return lines
+
+    @property
+    def _shares_lines(self) -> bool:
+        """Whether several threads may hold a lane whose delay goes through memory."""
+        return self.network and not all(self._depths)
+
+    def _state(self, array: str, row: str, i: int) -> str:
+        return (
+            f"tl.store({array} + (({row}) * {self.states} + {i}) * lanes + at, s{i}, mask=inside)"
+        )
+
+    # --- backward -------------------------------------------------------------------------------
+
+    def _backward(self) -> list[str]:
+        unroll = self.plan.unroll
+        weights = []
+        if self.network:
+            weights = [
+                "pre = tl.arange(0, BLOCK)",
+                "square = (lane < width)[:, None] & (pre < width)[None, :]",
+                "matrix = tl.load(weight + lane[:, None] * width + pre[None, :], mask=square, "
+                "other=0.0)",
+            ]
+        zero = "tl.full((BLOCK,), 0.0, real)"
+        return [
+            *weights,
+            *(f"z{i} = s{i}" for i in range(self.states)),
+            *(
+                f"f{k}_{i} = {_load(self._row(f'h{k}', f'tl.cast(steps, tl.int64) + {i}'))}"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
+            *(f"sum{i} = tl.full((BLOCK,), 0.0, tl.float64)" for i in range(self.coefficients)),
+            "for past in range(0, steps - full):",
+            "    t = tl.cast(steps - 1 - past, tl.int64)",
+            *_indent(self._fetch(1, "t", 0)),
+            *_indent(self._backward_block(1, f"full // {unroll} + t - full", zero)),
+            *(self._fetch(unroll, f"(tl.cast(full, tl.int64) - {unroll})", 0, "full > 0")),
+            f"for past in range(0, full, {unroll}):",
+            f"    t = tl.cast(full - {unroll} - past, tl.int64)",
+            *_indent(self._fetch(unroll, f"(t - {unroll})", 1, f"t >= {unroll}")),
+            *_indent(self._backward_block(unroll, f"t // {unroll}", zero)),
+            *_indent(
+                f"{name}0_{j} = {name}1_{j}" for name in self._streams() for j in range(unroll)
+            ),
+            *(f"tl.store(final{i} + at, z{i}, mask=inside)" for i in range(self.states)),
+            *(
+                f"tl.store({self._row(f'h{k}', str(i))}, f{k}_{i}, mask=inside)"
+                for k, depth in enumerate(self._depths)
+                for i in range(depth)
+            ),
+            *(f"tl.store(total{i} + at, sum{i}, mask=inside)" for i in range(self.coefficients)),
+        ]
+
+    def _streams(self) -> dict[str, tuple[str, int]]:
+        """What comes from memory in every step on the way back, whatever the delays."""
+        found = {"x": ("x", 0)}
+        for i in range(len(self.program.outputs)):
+            found[f"g{i}_"] = ("g", i)
+        for k in range(self.delays):
+            found[f"arrived{k}_"] = ("arrived", k)
+        if self.program.current is not None:
+            found["current"] = ("current", 0)
+        return found
+
+    def _fetch(self, count: int, start: str, block: int, more: str = "") -> list[str]:
+        lines = []
+        for name, (kind, i) in self._streams().items():
+            for j in range(count):
+                row = f"{start} + {j}"
+                if kind == "arrived":
+                    address = self._arrival_row(f"sent{i}", i, row)
+                elif kind == "g":
+                    address = f"g{i} + ({row}) * every{i} * lanes + at"
+                else:
+                    address = self._row(kind, row)
+                lines.append(f"{name}{block}_{j} = {_load(address, more=more)}")
+        return lines
+
+    def _backward_block(self, count: int, row: str, zero: str) -> list[str]:
+        program, states = self.program, range(self.states)
+        again = program.loads()
+        if program.current is not None:
+            again[program.current] = ("current", 0)
+        lines = [
+            f"s{i} = {_load(f'kept + (({row}) * {self.states} + {i}) * lanes + at')}"
+            for i in states
+        ]
+        for k in range(self.delays):
+            loads = [f"h{k}_{j} = {self._sent_row(k, j)}" for j in range(count)]
+            if not self._depths[k]:
+                lines += _when(f"NEAR{k} == 0", loads)
+        for j in range(count):
+            lines += [f"p{i}_{j} = s{i}" for i in states]
+            lines += self._recompute(again, j)
+        lines += [f"a{i} = {zero}" for i in range(self.coefficients)]
+        back = again | {n: ("p", i) for n, (kind, i) in again.items() if kind == "s"}
+        back |= {node: ("w", i) for i, node in enumerate(self._back.kept)} | self._back.loads
+        for j in reversed(range(count)):
+            for k in range(self.delays):
+                depth = self._depths[k]
+                if depth:
+                    later = j + depth
+                    known = f"r{k}_{later}" if later < count else f"f{k}_{later - count}"
+                    lines.append(f"h{k}_{j} = {known}")
+                else:
+                    lines += _when(f"NEAR{k} == 1", [f"h{k}_{j} = {self._sent_row(k, j)}"])
+            names = self._names(back, j, way_back=True)
+            for number, phase in enumerate(self._back.phases):
+                if program.cut is not None and number == len(self._back.phases) - program.cut:
+                    lines.append("pulled = tl.sum(matrix * pulling[:, None], 0)")
+                lines += self._phase(phase.stores, names, j)
+            lines += ["tl.debug_barrier()"] if self._shares_lines else []
+        for k, depth in enumerate(self._depths):
+            for i in reversed(range(depth)):
+                lines.append(f"f{k}_{i} = " + (f"r{k}_{i}" if i < count else f"f{k}_{i - count}"))
+        return [*lines, *(f"sum{i} += a{i}.to(tl.float64)" for i in range(self.coefficients))]
+
+    def _recompute(self, again: Mapping[int, Place], j: int) -> list[str]:
+        lines = []
+        places = {node: ("w", i) for i, node in enumerate(self._back.kept)}
+        for phase in self.program.phases:
+            needed = self.program.graph.needed([node for _, node in phase.stores], [*again])
+            stores = [s for s in phase.stores if s[0][0] in ("s", "signal")]
+            stores += [(places.pop(node), node) for node in [*places] if node in needed]
+            lines += self._phase(stores, self._names(again, j, way_back=True), j, again=True)
+        return lines
+
+    # --- lanes ----------------------------------------------------------------------------------
+
+    def _row(self, array: str, row: str) -> str:
+        return f"{array} + ({row}) * lanes + at" if row != "0" else f"{array} + at"
+
+    def _arrival_row(self, array: str, k: int, row: str) -> str:
+        later = f" + later{k}" if self.program.ports[k].varied else ""
+        return f"{array} + ({row}{later}) * lanes + at"
+
+    def _arrival(self, array: str, k: int, j: int) -> str:
+        return _load(self._arrival_row(array, k, f"t + {j}"))
+
+    def _sent_row(self, k: int, j: int) -> str:
+        return _load(f"h{k} + (depth{k} + t + {j}) * lanes + at")
+
+    def _names(
+        self, loads: Mapping[int, Place], j: int, *, way_back: bool = False
+    ) -> dict[int, str]:
+        """The variable that each loaded node stands in, at step ``j`` of a block."""
+        middle = "_0" if way_back else ""
+        names = {}
+        for node, (kind, i) in loads.items():
+            names[self._place[node]] = {
+                "c": f"coefficient{i}",
+                "s": f"s{i}",
+                "z": f"z{i}",
+                "p": f"p{i}_{j}",
+                "w": f"w{i}_{j}",
+                "x": f"x0_{j}",
+                "current": f"current0_{j}",
+                "g": f"g{i}_0_{j}",
+                "h": f"h{i}_{j}",
+                "arrived": f"arrived{i}{middle}_{j}",
+                "product": "product",
+                "pulled": "pulled",
+            }[kind]
+        return names
+
+    def _phase(
+        self,
+        stores: Sequence[tuple[Place, int]],
+        loads: Mapping[int, str],
+        j: int,
+        *,
+        again: bool = False,
+    ) -> list[str]:
+        """Statements that compute some nodes, and where these go."""
+        lines, names = self._printer.statements(
+            self._graph, [self._place[node] for _, node in stores], loads
+        )
+        for target, node in stores:
+            lines += self._store(target, names[self._place[node]], j, again)
+        return lines
+
+    def _store(self, place: Place, value: str, j: int, again: bool) -> list[str]:
+        kind, i = place
+        if value.startswith("tl.full"):
+            value = f"{value} + tl.full((BLOCK,), 0.0, real)"
+        row = f"(t + {j}) * lanes + at"
+
+        def put(array: str) -> str:
+            return f"tl.store({array}{row}, {value}, mask=inside)"
+
+        if kind == "a":
+            return [f"a{i} += {value}"]
+        if kind == "signal":
+            kept = [f"tl.store(signal + {row}, {value}, mask=inside)"]
+            return kept if again else [f"signal = {value}"]
+        if kind == "pull":
+            return [f"pulling = {value}", put("pull + ")]
+        if kind == "h_arrived" and self._depths[i]:
+            return [f"r{i}_{j} = {value}"]
+        if kind == "h_arrived":
+            if not self.program.ports[i].varied:
+                return [put(f"h{i} + ")]
+            address = self._arrival_row(f"h{i}", i, f"t + {j}")
+            return [f"tl.store({address}, {_load(address)} + {value}, mask=inside)"]
+        if kind in ("y", "gx"):
+            return [put(f"y{i} + " if kind == "y" else "gx + ")]
+        if kind == "sent" and self._depths[i]:
+            ahead = j + self._depths[i]
+            return [
+                f"o{i}_{j} = {value}",
+                f"arrived{i}_{ahead} = o{i}_{j}",
+                f"tl.store(sent{i} + (depth{i} + t + {j}) * lanes + at, {value}, mask=inside)",
+            ]
+        if kind == "sent":
+            return [f"tl.store(sent{i} + (depth{i} + t + {j}) * lanes + at, {value}, mask=inside)"]
+        return [f"w{i}_{j} = {value}" if kind == "w" else f"{kind}{i} = {value}"]
+
+
+def _load(address: str, other: str = "0.0", *, more: str = "") -> str:
+    mask = f"lane < tl.where({more}, bound, 0)" if more else "inside"
+    return f"tl.load({address}, mask={mask}, other={other})"
+
+
+def _when(condition: str, lines: Iterable[str]) -> list[str]:
+    body = _indent(lines)
+    return [f"if {condition}:", *body] if body else []
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]

@@ -1,0 +1,77 @@
+"""The scan on a GPU, in Triton: one launch, one pass over memory.
+
+With many lanes a thread walks along its own, operation by operation in the step's order and without
+contraction: the bits of `reference`. With few lanes of real numbers that leaves most of the
+processor idle, and tiles of time are scanned at once, equal to rounding; ``"sequential"`` does not
+take these (`phc_snn.scan.triton_sequential`).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phc_snn.scan import triton_kernels
+
+ADJOINT = "triton"
+
+_SUPPORTED = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+
+FEW = 4096
+"""Lanes up to which tiles of time are faster (measured on an H100)."""
+
+LANES = {"BLOCK": 64, "num_warps": 1}
+WALK = {"unroll": 16, "ahead": 1}
+TILES = {"BLOCK": 8, "TILE": 256, "num_warps": 4}
+
+
+def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
+    """Say what this backend lacks, or None."""
+    if b.device.type != "cuda":
+        return f"tensors on {b.device} (it runs on a GPU)"
+    if b.dtype not in _SUPPORTED:
+        return f"{b.dtype}"
+    return None
+
+
+def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
+    """See `phc_snn.scan.affine.Backend`."""
+    return launch(a, b, h0, reverse, tiles=b[:1].numel() <= FEW and not b.is_complex())
+
+
+def launch(a: Tensor, b: Tensor, h0: Tensor, reverse: bool, *, tiles: bool) -> Tensor:
+    """One of the two forms."""
+    out = torch.empty(b.shape, dtype=b.dtype, device=b.device)
+    if b.numel() == 0:
+        return out
+    shape = b.shape[1:]
+    lanes = shape.numel()
+    arrays = [
+        _rows(a.expand(a.shape[0], *shape)),
+        _rows(b),
+        _rows(h0.expand(shape)),
+        torch.view_as_real(out) if b.is_complex() else out,
+    ]
+    constant = a.shape[0] == 1
+    options: dict[str, Any] = LANES
+    if tiles:
+        options = TILES | {"CONSTANT": constant}
+        kernel: Any = triton_kernels.real_tiles
+    else:
+        number = "complex" if b.is_complex() else "real"
+        kernel = triton_kernels.walk(number=number, constant=constant, **WALK)
+    kernel[(-(-lanes // options["BLOCK"]),)](
+        *arrays,
+        b.shape[0],
+        lanes * (2 if b.is_complex() else 1),
+        REVERSE=reverse,
+        enable_fp_fusion=tiles,  # elsewhere every operation rounds, as in the step
+        **options,
+    )
+    return out
+
+
+def _rows(x: Tensor) -> Tensor:
+    """``x`` contiguous, complex numbers as pairs."""
+    x = x.resolve_conj().contiguous()
+    return torch.view_as_real(x) if x.is_complex() else x
