@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from phc_snn.scan import BACKENDS, affine_scan
 from tests.tolerances import TOLERANCE, assert_near, assert_same_bits
 
+# Those for a GPU are tested there (tests/test_gpu.py).
+ON_THE_CPU = [name for name in BACKENDS if not name.startswith("triton")]
+
 REAL = (torch.float32, torch.float64, torch.bfloat16)
 COMPLEX = (torch.complex64, torch.complex128)
 # Shapes of the coefficients for b of (T, B, N); 0 stands for T, 1 for B, 2 for N.
@@ -109,7 +112,7 @@ def test_has_the_bits_of_the_reference_for_complex_input(backend, problem):
     assert_same_bits(affine_scan(a, b, h0, backend=backend), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_THE_CPU)
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 17, 1024])
 @pytest.mark.parametrize("lanes", [(), (4,), (0,), (2, 0), (2, 3), (2, 1, 3)])
 def test_any_length_and_any_trailing_shape(backend, length, lanes):
@@ -121,7 +124,7 @@ def test_any_length_and_any_trailing_shape(backend, length, lanes):
     assert_near(h, loop(a, b, None), 1e-9 if backend == "log" else None)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_THE_CPU)
 def test_memory_layout_is_irrelevant(backend):
     generator = torch.Generator().manual_seed(0)
     a = random((7, 3, 4), torch.float64, generator, low=0.05)

@@ -7,7 +7,8 @@ from phc_snn.scan import BACKENDS, affine_scan
 from tests.scan.test_affine import COEFFICIENT_SHAPES, random
 from tests.tolerances import GRADIENT_TOLERANCE, assert_near
 
-GENERAL = [name for name in BACKENDS if name != "log"]
+# Those for a GPU are tested there (tests/test_gpu.py).
+GENERAL = [name for name in BACKENDS if name != "log" and not name.startswith("triton")]
 
 
 def problem(shape, dtype, length=5, low=-0.9, h_shape=(2, 3)):
