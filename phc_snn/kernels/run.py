@@ -14,6 +14,7 @@ from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
 from phc_snn.kernels.program import Program, chain, network
 from phc_snn.kernels.trace import Stage, is_delay, shape, signature
+from phc_snn.scan.affine import uncompiled
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -34,6 +35,7 @@ def _elementwise(name: str, dtype: torch.dtype) -> Callable[[Any, Any], None]:
     return cast(Callable[[Any, Any], None], module.apply)
 
 
+@uncompiled
 def run_chain(
     stages: Sequence[Stage], x: Tensor, axis: Any, *, trajectory: bool = False
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], list[Any]]:
@@ -93,6 +95,7 @@ Composed = Callable[[Tensor, list[Stage], Any], tuple[list[Tensor], list[Any]]]
 """Input, stages and weights -> results and the stages' new states, in tensor operations."""
 
 
+@uncompiled
 def run_network(
     neuron: Stage,
     synapses: Sequence[Stage],
