@@ -182,12 +182,7 @@ def sigmoid(x: Tensor) -> Tensor:
     Within 2e-7 (float32) and 4e-16 (float64) of the true value, never outside 0 to 1, and exactly 0
     and 1 from -18 and 18 on (float32; 38 in float64). Half precision is computed in float32.
     """
-    if has_torch_function_unary(x):
-        symbol: Tensor = handle_torch_function(sigmoid, (x,), x)
-        return symbol
-    if torch.compiler.is_compiling():
-        return special(x, "sigmoid")
-    return _Sigmoid.apply(x) if x.requires_grad else _evaluate(x, "sigmoid")
+    return _function(sigmoid, "sigmoid", x)
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -196,12 +191,19 @@ def softplus(x: Tensor) -> Tensor:
     Relative error below 4e-7 (float32) and 1e-15 (float64) as long as ``exp(x)`` is a normal
     number. Half precision is computed in float32.
     """
+    return _function(softplus, "softplus", x)
+
+
+def _function(public: Callable[[Tensor], Tensor], name: str, x: Tensor) -> Tensor:
+    """A formula on whatever stands for a tensor; ``public`` is what a symbol knows it as."""
+    result: Tensor
     if has_torch_function_unary(x):
-        symbol: Tensor = handle_torch_function(softplus, (x,), x)
-        return symbol
-    if torch.compiler.is_compiling():
-        return special(x, "own_softplus")
-    return _Softplus.apply(x) if x.requires_grad else _evaluate(x, "softplus")
+        result = handle_torch_function(public, (x,), x)
+    elif torch.compiler.is_compiling():
+        result = special(x, f"own_{name}")
+    else:
+        result = _Formula.apply(x, name) if x.requires_grad else _evaluate(x, name)
+    return result
 
 
 def _evaluate(x: Tensor, name: str) -> Tensor:
@@ -209,55 +211,38 @@ def _evaluate(x: Tensor, name: str) -> Tensor:
     if x.dtype not in _CONSTANTS:
         return _evaluate(x.float(), name).to(x.dtype)
     plain = x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
-    result: Tensor
     if not plain or torch._C._functorch.is_functorch_wrapped_tensor(x) or not x.numel():
-        result = FORMULAS[name](x, x.dtype)
+        result: Tensor = FORMULAS[name](x, x.dtype)
         return result
     from phc_snn.kernels import elementwise
 
-    result = elementwise(name, x)
-    return result
+    return elementwise(name, x)
 
 
-class _Sigmoid(torch.autograd.Function):
+class _Formula(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return _evaluate(x, "sigmoid")
+    def forward(x: Tensor, name: str) -> Tensor:
+        return _evaluate(x, name)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(output)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
+        x, ctx.name = inputs
+        # The derivative of one is in its result, that of the other in its input.
+        ctx.save_for_backward(output if ctx.name == "sigmoid" else x)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        y: Tensor = ctx.saved_tensors[0]
-        return grad_outputs[0] * y * (1.0 - y)
-
-
-class _Softplus(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return _evaluate(x, "softplus")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return grad_outputs[0] * sigmoid(x)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (kept,) = ctx.saved_tensors
+        return grad_outputs[0] * _SLOPES[f"own_{ctx.name}"](kept, kept), None
 
 
 def special(x: Tensor, name: str) -> Tensor:
     """torch's own ``"tanh"``, ``"exp"``, ``"log1p"`` or ``"softplus"``, also where it is compiled.
 
     ``torch.compile`` would take another implementation, of other bits. The functions above stand in
-    a compiled graph in this way too, as ``"sigmoid"`` and ``"own_softplus"``.
+    a compiled graph in this way too, as ``"own_sigmoid"`` and ``"own_softplus"``.
     """
     if torch.compiler.is_compiling():
         opaque: Tensor = _opaque(x, name)
@@ -270,7 +255,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp,
     "log1p": torch.log1p,
     "softplus": torch.nn.functional.softplus,
-    "sigmoid": sigmoid,
+    "own_sigmoid": sigmoid,
     "own_softplus": softplus,
 }
 
@@ -290,17 +275,19 @@ def _keep(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
     ctx.save_for_backward(x, output)
 
 
+_SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "tanh": lambda x, y: 1.0 - y * y,
+    "exp": lambda x, y: y,
+    "log1p": lambda x, y: 1.0 / (1.0 + x),
+    "softplus": lambda x, y: torch.sigmoid(x),
+    "own_sigmoid": lambda x, y: y * (1.0 - y),
+    "own_softplus": lambda x, y: sigmoid(x),
+}
+"""Derivatives, of input and result."""
+
+
 def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    x, y = ctx.saved_tensors
-    slopes: dict[str, Callable[[], Tensor]] = {
-        "tanh": lambda: 1.0 - y * y,
-        "exp": lambda: y,
-        "log1p": lambda: 1.0 / (1.0 + x),
-        "softplus": lambda: torch.sigmoid(x),
-        "sigmoid": lambda: y * (1.0 - y),
-        "own_softplus": lambda: special(x, "sigmoid"),
-    }
-    return grad * slopes[ctx.name](), None
+    return grad * _SLOPES[ctx.name](*ctx.saved_tensors), None
 
 
 _opaque.register_autograd(_derivative, setup_context=_keep)
