@@ -11,7 +11,7 @@ from torch import Tensor
 
 from phc_snn.kernels import build, loops
 from phc_snn.kernels.arrays import Gradients, Inputs, Outputs
-from phc_snn.kernels.cpu_source import EVERY, Source
+from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.program import Program
 from phc_snn.kernels.threads import share
@@ -27,7 +27,7 @@ class Kernel:
     """A program, compiled for one precision."""
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
-        self.source = Source(program, dtype)
+        self.source = NumbaSource(program, dtype)
         self.program = program
         self._dtype = dtype
         module = build.load(self.source.text, "cpu", _callees())
@@ -136,7 +136,7 @@ class Kernel:
         def work(start: int, stop: int) -> None:
             own = {f"s{i}": self._row(width) for i in range(source.states)}
             own |= {f"p{i}": self._row(EVERY, width) for i in range(source.states)}
-            own |= {f"w{i}": self._row(EVERY, width) for i in range(source.kept)}
+            own |= {f"w{i}": self._row(EVERY, width) for i in range(source.back.kept)}
             own |= {f"a{i}": self._row(width) for i in range(source.coefficients)}
             for k, queue in enumerate(inputs.queues):
                 own[f"h{k}"] = self._row(queue.shape[1] + 1, width)

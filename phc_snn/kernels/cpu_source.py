@@ -9,13 +9,14 @@ The way back needs the states of every step. They are kept every `EVERY` steps a
 between, from the same operations, so with the same bits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 
 from phc_snn.kernels.graph import Graph
 from phc_snn.kernels.printer import Printer
-from phc_snn.kernels.program import Adjoint, Place, Program, adjoint
+from phc_snn.kernels.program import Place, Program, Stores
+from phc_snn.kernels.source import Source, indent, names_of, when
 from phc_snn.numerics.elementary import EXPONENT, FORMULAS, shift_bits
 
 EVERY = 32
@@ -38,53 +39,36 @@ class _Numba(Printer):
         return f"whole((real({shifted}).view(whole) + whole({offset})) << whole({bits})).view(real)"
 
 
-class Source:
-    """The text of a module with the functions ``forward`` and ``backward``, and their arguments.
-
-    Attributes:
-        text: Python.
-        forward, backward: Names of the arguments, in order; `phc_snn.kernels.cpu` gives them.
-    """
+class NumbaSource(Source):
+    """Functions for numba; `phc_snn.kernels.cpu` gives their arguments."""
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
-        self.program = program
-        self._dtype = dtype
-        self._back: Adjoint = adjoint(program)
-        self._graph, self._place = program.graph.lowered(dtype)
-        self._printer = _Numba(dtype)
-        self.states = len(program.states)
-        self.coefficients = len(program.coefficients)
-        self.delays = len(program.ports)
-        self.results = sum(kind == "y" for kind, _ in program.outputs)
-        self.kept = len(self._back.kept)
+        super().__init__(program, dtype, _Numba(dtype))
         self.forward, self.backward = self._arguments()
         self.text = self._module()
 
     # --- names of arguments -------------------------------------------------------------------
 
     def _arguments(self) -> tuple[list[str], list[str]]:
-        network = self.program.cut is not None
         common = ["start", "stop", "width", "steps", "x"]
         common += [f"c{i}" for i in range(self.coefficients)]
-        for k, port in enumerate(self.program.ports):
-            common += [f"depth{k}", f"sent{k}"] + ([f"lead{k}"] if port.varied else [])
+        common += self.delay_arguments()
         rows = [f"s{i}" for i in range(self.states)]
         forward = [*common, *(f"states{i}" for i in range(self.states))]
         forward += [f"y{i}" for i in range(self.results)]
         forward += ["kept_states", "trajectory", *rows]
-        if network:
+        if self.network:
             forward += ["k", "neurons", "signal", "product", "parts", "top", "bits"]
             forward += ["active", "factors", "sums"]
         backward = [*common, "kept_states", *(f"z{i}" for i in range(self.states)), "gx"]
-        for i in range(len(self.program.outputs)):
-            backward += [f"every{i}", f"g{i}"]
+        backward += self.cotangent_arguments()
         backward += [f"{name}{k}" for k in range(self.delays) for name in ("queue", "h")]
         backward += [f"total{i}" for i in range(self.coefficients)]
         backward += rows
         backward += [f"p{i}" for i in range(self.states)]
-        backward += [f"w{i}" for i in range(self.kept)]
+        backward += [f"w{i}" for i in range(self.back.kept)]
         backward += [f"a{i}" for i in range(self.coefficients)]
-        if network:
+        if self.network:
             backward += ["neurons", "signal", "pull", "pulled", "weight", "outer", "outer_total"]
         if self.program.current is not None:
             backward += ["current"]
@@ -94,7 +78,7 @@ class Source:
 
     def _module(self) -> str:
         lines = [
-            *_head(self._dtype),
+            *_head(self.dtype),
             "from phc_snn.kernels.loops import (",
             "    add_and_clear, compiled, exact_product, outer_product, pull_back,",
             ")",
@@ -102,12 +86,12 @@ class Source:
             "",
             "@compiled",
             f"def forward({', '.join(self.forward)}):",
-            *_indent(self._forward()),
+            *indent(self._forward()),
             "",
             "",
             "@compiled",
             f"def backward({', '.join(self.backward)}):",
-            *_indent(self._backward()),
+            *indent(self._backward()),
             "",
         ]
         return "\n".join(lines)
@@ -116,14 +100,14 @@ class Source:
         return [
             "for low in range(start, stop, width):",
             "    lanes = min(low + width, stop) - low",
-            *_indent(body),
+            *indent(body),
         ]
 
     def _forward(self) -> list[str]:
         states = range(self.states)
         keep = [f"kept_states[t // count({EVERY}), count({i}), at] = s{i}[lane]" for i in states]
         path = [f"trajectory[t, count({i}), at] = s{i}[lane]" for i in states]
-        step = _when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
+        step = when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
         for number, phase in enumerate(self.program.phases):
             if number == self.program.cut:
                 step += [
@@ -134,43 +118,21 @@ class Source:
                     "    )",
                 ]
             step += self._phase(phase.stores, self.program.loads())
-        step += _when("len(trajectory) > 0", _loop(path))
+        step += when("len(trajectory) > 0", _loop(path))
         return self._block(
             [
                 *_loop(f"s{i}[lane] = states{i}[at]" for i in states),
                 "for t in range(steps):",
-                *_indent(step),
+                *indent(step),
                 *_loop(f"states{i}[at] = s{i}[lane]" for i in states),
             ]
         )
 
     def _backward(self) -> list[str]:
         states, coefficients = range(self.states), range(self.coefficients)
-        again = self._loads_again()
-        places = {node: ("w", i) for i, node in enumerate(self._back.kept)}
         recompute = _loop(f"p{i}[k, lane] = s{i}[lane]" for i in states)
-        for phase in self.program.phases:
-            needed = self.program.graph.needed([node for _, node in phase.stores], [*again])
-            stores = [s for s in phase.stores if s[0][0] in ("s", "signal")]
-            stores += [(places.pop(node), node) for node in [*places] if node in needed]
-            recompute += self._phase(stores, again)
-        back = again | {n: ("p", i) for n, (kind, i) in again.items() if kind == "s"}
-        back |= {node: ("w", i) for i, node in enumerate(self._back.kept)} | self._back.loads
-        way_back: list[str] = []
-        for number, phase in enumerate(self._back.phases):
-            if self.program.cut is not None and number == len(self._back.phases) - self.program.cut:
-                way_back += [
-                    "pull_back(",
-                    "    pull[0], count(0), lanes // neurons, neurons, weight,",
-                    "    pulled, count(0), neurons,",
-                    ")",
-                    "for first in range(count(0), lanes, neurons):",
-                    "    outer_product(",
-                    "        pull, count(0), first, neurons, signal, k, first, neurons,",
-                    "        outer[first // neurons],",
-                    "    )",
-                ]
-            way_back += self._phase(phase.stores, back)
+        for stores in self.back.recomputed:
+            recompute += self._phase(stores, self.back.again)
         rows, nothing = [], []
         for i, port in enumerate(self.program.ports):
             # A remainder is taken once for a row: in the loop over lanes it would be in the way.
@@ -180,7 +142,10 @@ class Source:
             ]
             if port.varied:  # several steps add to one row
                 nothing.append(f"h{i}[arrived_row{i}, lane] = real(0.0)")
-        way_back = [*rows, *_loop(nothing), *way_back]
+        way_back = [*rows, *_loop(nothing)]
+        for number, phase in enumerate(self.back.phases):
+            way_back += self._pull_back() if number == self.back.cut else []
+            way_back += self._phase(phase.stores, self.back.loads)
         chunk = [
             "chunk = chunks - count(1) - past",
             f"begin = chunk * count({EVERY})",
@@ -189,14 +154,14 @@ class Source:
             *_loop(f"a{i}[lane] = real(0.0)" for i in coefficients),
             "for k in range(length):",
             "    t = begin + k",
-            *_indent(recompute or ["pass"]),
+            *indent(recompute or ["pass"]),
             "for back in range(length):",
             "    k = length - count(1) - back",
             "    t = begin + k",
-            *_indent(way_back),
+            *indent(way_back),
             *_loop(f"total{i}[at] += a{i}[lane]" for i in coefficients),
         ]
-        if self.program.cut is not None:
+        if self.network:
             chunk += [
                 "for first in range(count(0), lanes, neurons):",
                 "    add_and_clear(",
@@ -206,30 +171,42 @@ class Source:
         body = [
             f"chunks = (steps + count({EVERY - 1})) // count({EVERY})",
             "for past in range(chunks):",
-            *_indent(chunk),
+            *indent(chunk),
         ]
+        return self._block(self._around(body))
+
+    @staticmethod
+    def _pull_back() -> list[str]:
+        """The cotangents of the connectome's product, to its signal and its weights."""
+        return [
+            "pull_back(",
+            "    pull[0], count(0), lanes // neurons, neurons, weight,",
+            "    pulled, count(0), neurons,",
+            ")",
+            "for first in range(count(0), lanes, neurons):",
+            "    outer_product(",
+            "        pull, count(0), first, neurons, signal, k, first, neurons,",
+            "        outer[first // neurons],",
+            "    )",
+        ]
+
+    def _around(self, body: list[str]) -> list[str]:
+        """``body``, and the ring of cotangents under way in each delay: filled, and read out."""
         for i in range(self.delays):
-            # Cotangents of what is under way stand in a ring: they are needed for a delay's time.
-            slot = f"h{i}[(%s + row) % (depth{i} + count(1)), lane]"
+            slot = "h%d[(%s + row) %% (depth%d + count(1)), lane]"
+            last, first = (slot % (i, t, i) for t in ("steps", "count(0)"))
             body = [
                 f"for row in range(depth{i}):",
-                *_indent(_loop([f"{slot.replace('%s', 'steps')} = queue{i}[row, at]"])),
+                *indent(_loop([f"{last} = queue{i}[row, at]"])),
                 *body,
                 f"for row in range(depth{i}):",
-                *_indent(_loop([f"queue{i}[row, at] = {slot.replace('%s', 'count(0)')}"])),
+                *indent(_loop([f"queue{i}[row, at] = {first}"])),
             ]
-        return self._block(body)
+        return body
 
     # --- loops over lanes ---------------------------------------------------------------------
 
-    def _loads_again(self) -> dict[int, Place]:
-        """What is loaded when a step is computed again; the current, in place of the product."""
-        found = self.program.loads()
-        if self.program.current is not None:
-            found[self.program.current] = ("current", 0)
-        return found
-
-    def _phase(self, stores: Sequence[tuple[Place, int]], loads: Mapping[int, Place]) -> list[str]:
+    def _phase(self, stores: Stores, loads: Mapping[int, Place]) -> list[str]:
         """The loop over lanes that computes and stores some nodes."""
         place = self._place
         lines, names = self._printer.statements(
@@ -273,17 +250,9 @@ class Source:
         }[kind]
 
 
-def _when(condition: str, lines: Sequence[str]) -> list[str]:
-    return [f"if {condition}:", *_indent(lines)] if lines else []
-
-
 def _loop(lines: Iterable[str]) -> list[str]:
-    body = _indent(lines)
+    body = indent(lines)
     return ["for lane in range(lanes):", "    at = low + lane", *body] if body else []
-
-
-def _indent(lines: Iterable[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
 
 
 def elementwise_source(name: str, dtype: torch.dtype) -> str:
@@ -301,15 +270,14 @@ def elementwise_source(name: str, dtype: torch.dtype) -> str:
             "@compiled",
             "def apply(x, out):",
             "    for i in range(count(len(x))):",
-            *_indent(_indent([*lines, f"out[i] = {names[result.index]}"])),
+            *indent(indent([*lines, f"out[i] = {names[result.index]}"])),
             "",
         ]
     )
 
 
 def _head(dtype: torch.dtype) -> list[str]:
-    name = str(dtype).removeprefix("torch.")
-    integer = str(EXPONENT[dtype][0]).removeprefix("torch.")
+    name, integer = names_of(dtype)
     return [
         '"""Generated by phc_snn.kernels.cpu_source."""',
         "",

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from phc_snn.kernels import build
 from phc_snn.kernels.arrays import Gradients, Inputs, Outputs
-from phc_snn.kernels.gpu_source import Plan, Source
+from phc_snn.kernels.gpu_source import TritonSource
+from phc_snn.kernels.gpu_walk import Plan
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
 
@@ -42,16 +43,16 @@ class Kernel:
         self.program = program
         self._dtype = dtype
         self._plan = PLANS["network" if self.network else "chain"]
-        self._made: dict[tuple[int, ...], tuple[Source, Any]] = {}
+        self._made: dict[tuple[int, ...], tuple[TritonSource, Any]] = {}
 
-    def _of(self, inputs: Inputs) -> tuple[Source, Any]:
+    def _of(self, inputs: Inputs) -> tuple[TritonSource, Any]:
         """The source for delays of these lengths, and its module."""
         depths = tuple(
             queue.shape[1] if lead is None and queue.shape[1] < self._plan.unroll else 0
             for queue, lead in zip(inputs.queues, inputs.leads, strict=True)
         )
         if depths not in self._made:
-            source = Source(self.program, self._dtype, self._plan, depths)
+            source = TritonSource(self.program, self._dtype, self._plan, depths)
             self._made[depths] = source, build.load(source.text, "gpu")
         return self._made[depths]
 

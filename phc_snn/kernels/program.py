@@ -7,25 +7,26 @@ the connectome between them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from phc_snn.kernels.adjoint import cotangents
 from phc_snn.kernels.graph import Graph, Matrix, Symbol, UntraceableError
 from phc_snn.kernels.trace import Port, Stage, StageTrace, Tracer, is_delay, passes_through
-from phc_snn.numerics.elementary import FORMULAS
 from phc_snn.state import map_state
 
 Place = tuple[str, int]
 """Where a value stands: a kind of array, and which one of them."""
+
+Stores = list[tuple[Place, int]]
+"""Nodes, and where their values go."""
 
 
 @dataclass
 class Phase:
     """Values that one loop over lanes stores, each with its place."""
 
-    stores: list[tuple[Place, int]] = field(default_factory=list)
+    stores: Stores = field(default_factory=list)
 
 
 @dataclass
@@ -228,78 +229,5 @@ def network(
     return program
 
 
-class Adjoint(NamedTuple):
-    """The way back through one step: phases in reverse, and what they load beyond `Program.loads`.
-
-    Attributes:
-        phases: One for each phase of the program, last first.
-        loads: Cotangents.
-        kept: Costly nodes, which are kept from the way forward.
-    """
-
-    phases: list[Phase]
-    loads: dict[int, Place]
-    kept: list[int]
-
-
-def adjoint(program: Program) -> Adjoint:
-    """Append the vector-Jacobian product of a step to the program's graph.
-
-    Cotangents of results stand in ``("g", i)``, of states in ``("z", i)``, of what a delay is sent
-    in ``("h", k)``, of the signal of the connectome in ``("pulled", 0)``. Stored are those of the
-    input ``("gx", 0)``, of states ``("z", i)``, of what arrives ``("h_arrived", k)``, of the
-    product ``("pull", 0)``, and what is added to those of coefficients, ``("a", i)``.
-    """
-    graph = program.graph
-    forward = len(graph.nodes)
-    loads: dict[int, Place] = {}
-
-    def load(place: Place) -> Symbol:
-        symbol = graph.add("input", payload=place)
-        loads[symbol.index] = place
-        return symbol
-
-    results = {place: i for i, place in enumerate(program.outputs)}
-    targets: dict[int, Place] = {program.x: ("gx", 0)}
-    targets |= {before: ("z", i) for i, (before, _) in enumerate(program.states)}
-    targets |= {node: ("a", i) for i, node in enumerate(program.coefficients)}
-    targets |= {port.arrived: ("h_arrived", k) for k, port in enumerate(program.ports)}
-    if program.product is not None:
-        targets[program.product] = ("pull", 0)
-    phases = []
-    reached: set[int] = set()
-    for phase in reversed(program.phases):
-        seeds: dict[int, Symbol] = {}
-        for place, node in phase.stores:
-            found = []
-            if place in results:
-                found.append(load(("g", results[place])))
-            if place[0] in _COTANGENT:
-                found.append(load((_COTANGENT[place[0]], place[1])))
-            for cotangent in found:
-                seeds[node] = seeds[node] + cotangent if node in seeds else cotangent
-        grads = cotangents(graph, seeds, [*targets])
-        own = {node for place, node in phase.stores if place[0] == "s"}
-        stores = [(targets[node], grads[node].index) for node in targets if node in grads]
-        # A state that nothing hangs on passes on no cotangent.
-        for i, (before, after) in enumerate(program.states):
-            if after in own and before not in grads:
-                stores.append((("z", i), graph.constant(0.0).index))
-        reached |= grads.keys()
-        phases.append(Phase(stores))
-    # Rows of cotangents are not cleared beforehand: where nothing smooth hangs on a value, it is 0.
-    first = {program.x, *(port.arrived for port in program.ports if not port.varied)} - reached
-    phases[-1].stores += [(targets[node], graph.constant(0.0).index) for node in sorted(first)]
-    if program.product is not None and program.product not in reached:
-        before = len(program.phases) - 1 - (program.cut or 0)
-        phases[before].stores.append((targets[program.product], graph.constant(0.0).index))
-    roots = [node for phase in phases for _, node in phase.stores]
-    used = graph.needed(roots, [*program.loads(), *loads])
-    kept = [i for i in used if i < forward and graph.nodes[i].op in FORMULAS]
-    return Adjoint(phases, loads, kept)
-
-
 _FLAT = ("constant", "input", "greater", "number", "detach")
 """Operations that pass no gradient."""
-
-_COTANGENT = {"s": "z", "sent": "h", "signal": "pulled"}
