@@ -1,9 +1,11 @@
 """What goes in and out of a kernel, on any machine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+
+from phc_snn.kernels.program import Program
 
 
 class Inputs(NamedTuple):
@@ -50,3 +52,45 @@ class Gradients(NamedTuple):
     queues: list[Tensor]
     coefficients: list[Tensor]
     weight: Tensor | None
+
+
+def lines_of(
+    queues: Sequence[Tensor], steps: int, new: Callable[[tuple[int, ...]], Tensor]
+) -> list[Tensor]:
+    """Room for what each delay is sent, (D + T, B, N), the queue in its place; ``new`` makes it."""
+    lines = []
+    for queue in queues:
+        batch, depth, neurons = queue.shape
+        line = new((depth + steps, batch, neurons))
+        line[:depth] = queue.detach().transpose(0, 1)
+        lines.append(line)
+    return lines
+
+
+def outputs_of(
+    program: Program,
+    inputs: Inputs,
+    results: Sequence[Tensor],
+    states: list[Tensor],
+    path: Tensor | None,
+    sent: list[Tensor],
+    kept: Tensor,
+) -> Outputs:
+    """The outputs, out of what a kernel has written.
+
+    Args:
+        program: Says which results are what a delay was sent.
+        inputs: As given.
+        results: The others, (T, B, N).
+        states: The last ones, (B, N).
+        path: The states after every step, (T, states, lanes), where they were asked for.
+        sent, kept: As in `Outputs`.
+    """
+    own = iter(results)
+    found = [
+        sent[k][inputs.queues[k].shape[1] :] if kind == "sent" else next(own)
+        for kind, k in program.outputs
+    ]
+    if path is not None:
+        states = [path[:, i].reshape(inputs.x.shape) for i in range(path.shape[1])]
+    return Outputs(found, states, sent, kept)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phc_snn.kernels import build, loops
-from phc_snn.kernels.arrays import Gradients, Inputs, Outputs
+from phc_snn.kernels.arrays import Gradients, Inputs, Outputs, lines_of, outputs_of
 from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.program import Program
@@ -39,17 +39,13 @@ class Kernel:
         steps, batch, neurons = x.shape
         lanes = batch * neurons
         arrays = self._common(inputs)
-        sent = []
-        for k, queue in enumerate(inputs.queues):
-            line = empty((queue.shape[1] + steps, batch, neurons), self._dtype)
-            line[: queue.shape[1]] = queue.transpose(0, 1)
-            sent.append(line)
-            arrays[f"sent{k}"] = _rows(line)
+        sent = lines_of(inputs.queues, steps, self._new)
+        arrays |= {f"sent{k}": _rows(line) for k, line in enumerate(sent)}
         states = [_lanes(s, batch, neurons, copy=True) for s in inputs.states]
-        results = [empty((steps, batch, neurons), self._dtype) for _ in range(source.results)]
+        results = [self._new((steps, batch, neurons)) for _ in range(source.results)]
         chunks = -(-steps // EVERY) if keep else 0
-        kept = empty((chunks, source.states, lanes), self._dtype)
-        path = empty((steps if trajectory else 0, source.states, lanes), self._dtype)
+        kept = self._new((chunks, source.states, lanes))
+        path = self._new((steps if trajectory else 0, source.states, lanes))
         arrays |= {f"states{i}": s for i, s in enumerate(states)}
         arrays |= {f"y{i}": _rows(r) for i, r in enumerate(results)}
         arrays |= {"kept_states": kept.numpy(), "trajectory": path.numpy()}
@@ -74,17 +70,9 @@ class Kernel:
             self._run(self._forward, source.forward, arrays | own, start, stop, width, lanes)
 
         share(blocks, steps * lanes, work)
-        ys = iter(results)
-        return Outputs(
-            [
-                sent[k][inputs.queues[k].shape[1] :] if kind == "sent" else next(ys)
-                for kind, k in self.program.outputs
-            ],
-            [path[:, i].reshape(steps, batch, neurons) for i in range(source.states)]
-            if trajectory
-            else [torch.from_numpy(s).reshape(batch, neurons) for s in states],
-            sent,
-            kept,
+        last = [torch.from_numpy(s).reshape(batch, neurons) for s in states]
+        return outputs_of(
+            self.program, inputs, results, last, path if trajectory else None, sent, kept
         )
 
     def backward(
@@ -120,7 +108,7 @@ class Kernel:
                 row.copy_(g.transpose(0, 1))
             under_way.append(row)
             arrays[f"queue{k}"] = _rows(row)
-        gx = empty(tuple(x.shape), self._dtype)
+        gx = self._new(tuple(x.shape))
         arrays |= {"gx": _rows(gx), "kept_states": kept.numpy()}
         if current is not None:
             arrays["current"] = _rows(current)
@@ -184,6 +172,9 @@ class Kernel:
             return width, -(-lanes // width)
         samples = max(1, min(_WIDTH // neurons, -(-batch // threads)))
         return samples * neurons, -(-batch // samples)
+
+    def _new(self, shape: tuple[int, ...]) -> Tensor:
+        return empty(shape, self._dtype)
 
     def _row(self, *shape: int) -> Any:
         return torch.empty(shape, dtype=self._dtype).numpy()

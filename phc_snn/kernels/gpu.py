@@ -11,11 +11,12 @@ import triton
 from torch import Tensor
 
 from phc_snn.kernels import build
-from phc_snn.kernels.arrays import Gradients, Inputs, Outputs
+from phc_snn.kernels.arrays import Gradients, Inputs, Outputs, lines_of, outputs_of
 from phc_snn.kernels.gpu_source import TritonSource
 from phc_snn.kernels.gpu_walk import Plan
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
+from phc_snn.numerics.product import grid
 
 PLANS = {"chain": Plan(4, 4), "network": Plan(4, 1)}
 """How each kind of program walks through time (measured on an H100)."""
@@ -62,12 +63,8 @@ class Kernel:
         steps, batch, neurons = x.shape
         lanes = batch * neurons
         given = self._common(inputs)
-        sent = []
-        for k, queue in enumerate(inputs.queues):
-            line = x.new_empty(queue.shape[1] + steps, batch, neurons)
-            line[: queue.shape[1]] = queue.detach().transpose(0, 1)
-            sent.append(line)
-            given[f"sent{k}"] = line
+        sent = lines_of(inputs.queues, steps, x.new_empty)
+        given |= {f"sent{k}": line for k, line in enumerate(sent)}
         states = [_lanes(s, batch, neurons) for s in inputs.states]
         final = [x.new_empty(batch, neurons) for _ in states]
         results = [x.new_empty(steps, batch, neurons) for _ in range(source.results)]
@@ -78,19 +75,10 @@ class Kernel:
         given |= {f"y{i}": r for i, r in enumerate(results)}
         given |= {"kept": kept, "path": path, "KEEP": int(keep), "PATH": int(trajectory)}
         if self.network:
-            given["shift"] = 1.5 * 2.0 ** (52 - _bits(neurons))
+            given["shift"] = 1.5 * 2.0 ** (52 - grid(neurons, self._dtype)[0])
         self._launch(module.forward, source.forward, given, batch, neurons)
-        ys = iter(results)
-        return Outputs(
-            [
-                sent[k][inputs.queues[k].shape[1] :] if kind == "sent" else next(ys)
-                for kind, k in self.program.outputs
-            ],
-            [path[:, i].reshape(steps, batch, neurons) for i in range(source.states)]
-            if trajectory
-            else final,
-            sent,
-            kept,
+        return outputs_of(
+            self.program, inputs, results, final, path if trajectory else None, sent, kept
         )
 
     def backward(
@@ -198,11 +186,6 @@ class Kernel:
 def _lanes(x: Tensor, batch: int, neurons: int) -> Tensor:
     """What broadcasts to (B, N) as a contiguous tensor of all lanes."""
     return x.detach().expand(batch, neurons).contiguous()
-
-
-def _bits(neurons: int) -> int:
-    """Of the grid of `phc_snn.numerics.linear`."""
-    return (53 - (max(neurons, 2) - 1).bit_length()) // 2
 
 
 def _outer(cotangent: Tensor, signal: Tensor) -> Tensor:

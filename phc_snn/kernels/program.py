@@ -22,6 +22,10 @@ Stores = list[tuple[Place, int]]
 """Nodes, and where their values go."""
 
 
+Wanted = tuple[bool, tuple[bool, ...], tuple[bool, ...], tuple[bool, ...], bool]
+"""Whether the input, each state, each queue, each coefficient and the weights want a gradient."""
+
+
 @dataclass
 class Phase:
     """Values that one loop over lanes stores, each with its place."""
@@ -57,7 +61,7 @@ class Program:
     signal: int | None = None
     product: int | None = None
     current: int | None = None
-    _constant: dict[tuple[bool, ...], list[int]] = field(default_factory=dict, repr=False)
+    _constant: dict[Wanted, list[int]] = field(default_factory=dict, repr=False)
 
     @property
     def states(self) -> list[tuple[int, int]]:
@@ -80,29 +84,18 @@ class Program:
             found[self.product] = ("product", 0)
         return found
 
-    def constant_results(
-        self,
-        x: bool,
-        states: Sequence[bool],
-        queues: Sequence[bool],
-        coefficients: Sequence[bool],
-        weight: bool,
-    ) -> list[int]:
-        """Which of results, final states and final queues no gradient can pass.
-
-        Args say which inputs want one.
-        """
-        key = (x, *states, *queues, *coefficients, weight)
-        if key not in self._constant:
-            self._constant[key] = self._find_constant(x, states, queues, coefficients, weight)
-        return self._constant[key]
+    def constant_results(self, wanted: Wanted) -> list[int]:
+        """Which of results, final states and final queues no gradient can pass."""
+        if wanted not in self._constant:
+            self._constant[wanted] = self._find_constant(*wanted)
+        return self._constant[wanted]
 
     def _find_constant(
         self,
         x: bool,
-        states: Sequence[bool],
-        queues: Sequence[bool],
-        coefficients: Sequence[bool],
+        states: tuple[bool, ...],
+        queues: tuple[bool, ...],
+        coefficients: tuple[bool, ...],
         weight: bool,
     ) -> list[int]:
         moving = {self.x} if x else set()

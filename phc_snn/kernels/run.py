@@ -289,13 +289,9 @@ class _Run(torch.autograd.Function):
         ctx.call = call
         found = (*out.results, *out.states, *queues)
         needs = call.template.sort(ctx.needs_input_grad[2:])
-        constant = call.kernel.program.constant_results(
-            ctx.needs_input_grad[1],
-            needs.states,
-            needs.queues,
-            needs.coefficients,
-            any(needs.matrices),
-        )
+        each = (tuple(kind) for kind in (needs.states, needs.queues, needs.coefficients))
+        wanted = (ctx.needs_input_grad[1], *each, any(needs.matrices))
+        constant = call.kernel.program.constant_results(wanted)
         ctx.mark_non_differentiable(*(found[i] for i in constant))
         current = [out.results[-1]] if call.kernel.program.current is not None else []
         ctx.save_for_backward(x, *flat, out.kept, *current, *out.sent)

@@ -56,7 +56,7 @@ class Slices(NamedTuple):
 
 def slices_of(weight: Tensor) -> Slices:
     """Take ``weight`` (N, K) apart."""
-    bits, count = _grid(weight)
+    bits, count = grid(weight.shape[-1], weight.dtype)
     parts, top = _slice(weight.detach(), bits, count)
     # Zeros of the signal are left out, and would hide a weight that is not finite.
     top = torch.where(weight.isfinite().all(-1, keepdim=True), top, math.nan)
@@ -64,10 +64,10 @@ def slices_of(weight: Tensor) -> Slices:
     return Slices(bits, transposed.numpy(), top[:, 0].contiguous().numpy())
 
 
-def _grid(x: Tensor) -> tuple[int, int]:
-    """Bits of a slice for ``x`` (..., K), and how many slices its dtype needs."""
-    bits = (53 - math.ceil(math.log2(max(x.shape[-1], 2)))) // 2
-    return bits, 3 if x.dtype == torch.float64 else (1 if bits >= 23 else 2)
+def grid(columns: int, dtype: torch.dtype) -> tuple[int, int]:
+    """Bits of a slice for rows of so many columns, and how many slices the dtype needs."""
+    bits = (53 - math.ceil(math.log2(max(columns, 2)))) // 2
+    return bits, 3 if dtype == torch.float64 else (1 if bits >= 23 else 2)
 
 
 class _Linear(torch.autograd.Function):
@@ -78,7 +78,7 @@ class _Linear(torch.autograd.Function):
         if compiled.takes(x, weight) and x.numel() and weight.numel():
             return compiled.exact_linear(x, weight)
         rows = x.reshape(-1, x.shape[-1])
-        bits, slices = _grid(x)
+        bits, slices = grid(x.shape[-1], x.dtype)
         x_slices, x_top = _slice(rows, bits, slices)
         w_slices, w_top = _slice(weight, bits, slices)
         total = rows.new_zeros(rows.shape[0], weight.shape[0], dtype=torch.float64)

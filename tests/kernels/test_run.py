@@ -5,7 +5,7 @@ import torch
 
 import phc_snn as phc
 from phc_snn.kernels import Stage, run
-from phc_snn.kernels.cpu_source import EVERY, Source
+from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.surrogate import heaviside
 from tests.kernels.comparison import (
     BOTH,
@@ -119,8 +119,8 @@ def test_a_wrong_sign_is_seen(monkeypatch, function):
         body = f"{body[:place]} * -{body[place + 3 :]}"
         return head.join([before, "@compiled".join([body, *rest])])
 
-    module = Source._module
-    monkeypatch.setattr(Source, "_module", broken)
+    module = NumbaSource._module
+    monkeypatch.setattr(NumbaSource, "_module", broken)
     monkeypatch.setattr(run, "_found", {})
     stages = stages_of([vary(phc.TsodyksMarkram(N))], torch.float64, state_seed=1)
     with pytest.raises(AssertionError, match=r"values differ|of"):
