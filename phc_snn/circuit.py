@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from phc_snn.kernels import (
+    Recurrent,
     Stage,
     UntraceableError,
     chain_refusal,
@@ -235,14 +236,7 @@ class Circuit:
         """Why `run` on this input is no single compiled loop; None if it is one."""
         if self.block == 0:
             return "no delay: a step has to be iterated"
-        return network_refusal(
-            self.neuron.stage(self._neuron, state.neuron),
-            self._stages(state.synapses, 0, len(self.processes)),
-            self._cut,
-            self.connectome,
-            self._connectome,
-            driven,
-        )
+        return network_refusal(self._recurrent(state), driven)
 
     def sweep_refusal(self, current: Tensor, state: PHCState) -> str | None:
         """Why `sweep` on this input is no single compiled pass; None if it is one."""
@@ -266,15 +260,7 @@ class Circuit:
             *results, end = circuit._run_composed(driven, start)
             return results, [end.neuron, *end.synapses]
 
-        results, neuron, synapses = run_network(
-            self.neuron.stage(self._neuron, state.neuron),
-            self._stages(state.synapses, 0, len(self.processes)),
-            self._cut,
-            self.connectome,
-            self._connectome,
-            driven,
-            composed,
-        )
+        results, neuron, synapses = run_network(self._recurrent(state), driven, composed)
         spikes, voltage, current = results
         return spikes, voltage, current, PHCState(neuron, synapses)
 
@@ -319,6 +305,11 @@ class Circuit:
     ) -> tuple[Tensor, tuple[Any, ...]]:
         _, (signal, *_), after = run_stages(self._stages(states, start, stop), signal, time)
         return signal, tuple(after)
+
+    def _recurrent(self, state: PHCState) -> Recurrent:
+        """All of it, as a kernel takes it."""
+        neuron, *synapses = self._chain(state)
+        return Recurrent(neuron, synapses, self._cut, self.connectome, self._connectome)
 
     def _chain(self, state: PHCState) -> list[Stage]:
         """The neuron, and all processes along the axons."""

@@ -9,7 +9,6 @@ Legend for the whole package: T time steps, B batch, N neurons; time first, (T, 
 """
 
 import abc
-import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 from phc_snn.checks import check_features, check_finite, check_input, check_state
 from phc_snn.kernels import Stage, UntraceableError, run_chain
 from phc_snn.scan import affine_scan
-from phc_snn.scan.reference import Number, affine_step
-from phc_snn.scan.reset import Fire, Reset, reset_scan, reset_step
+from phc_snn.scan.reference import Number
+from phc_snn.scan.reset import Fire, Reset, reset_scan
+from phc_snn.scan.single import SingleStep
 from phc_snn.state import batch_size
 
 
@@ -49,20 +49,8 @@ class TimeAxis(Protocol):
         ...
 
 
-class OneStep:
+class OneStep(SingleStep):
     """Time axis of a single step: values are (B, N)."""
-
-    def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        h = affine_step(a, initial, b)
-        return h, h
-
-    def recur_and_reset(
-        self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
-    ) -> tuple[Tensor, Tensor]:
-        return reset_step(a, b, threshold, initial, fire, reset)
-
-    def previous(self, h: Tensor, initial: Tensor) -> Tensor:
-        return initial
 
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         delayed, queue = WholeSequence("reference").shift(x[None], queue, lead)
@@ -259,5 +247,4 @@ class Process(nn.Module, abc.ABC):
 
     def stage(self, coefficients: Any, state: Any) -> Stage:
         """This model as a link of a chain."""
-        pure = isinstance(inspect.getattr_static(type(self), "dynamics"), staticmethod)
-        return Stage(self.dynamics, coefficients, state, pure)
+        return Stage(self.dynamics, coefficients, state)

@@ -13,7 +13,17 @@ import phc_snn
 ROOT = Path(phc_snn.__file__).parent
 # Lower ranks know nothing of higher ones. A new module at the top level has to be given its place.
 RANKS = [
-    {"checks", "numerics", "state", "surrogate", "scan", "kernels", "extras", "files"},
+    {
+        "checks",
+        "numerics",
+        "state",
+        "surrogate",
+        "scan",
+        "kernels",
+        "cotangents",
+        "extras",
+        "files",
+    },
     {"hidden", "parameters", "process"},
     {"neurons", "synapses"},
     {"functional"},

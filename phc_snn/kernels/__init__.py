@@ -1,10 +1,18 @@
 """Compiled kernels, printed from the equations of the models."""
 
 from phc_snn.kernels.graph import UntraceableError
-from phc_snn.kernels.run import chain_refusal, elementwise, network_refusal, run_chain, run_network
+from phc_snn.kernels.run import (
+    Recurrent,
+    chain_refusal,
+    elementwise,
+    network_refusal,
+    run_chain,
+    run_network,
+)
 from phc_snn.kernels.trace import Stage
 
 __all__ = [
+    "Recurrent",
     "Stage",
     "UntraceableError",
     "chain_refusal",

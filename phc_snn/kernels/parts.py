@@ -7,8 +7,6 @@ from torch import Tensor
 
 from phc_snn.kernels.trace import Stage, is_delay
 
-KINDS = ("states", "queues", "coefficients", "matrices", "leads")
-
 
 class Parts(NamedTuple):
     """Tensors of a chain of stages, in their order.
@@ -77,29 +75,19 @@ class Template:
     def fill(self, parts: Parts) -> tuple[list[Stage], Any]:
         """Stages and weights with these tensors."""
 
-        def put(value: Any) -> Any:
-            if isinstance(value, _Slot):
-                return getattr(parts, value.kind)[value.index]
-            return value
-
         stages = [
             stage._replace(
-                state=_map_all(put, stage.state), coefficients=_map_all(put, stage.coefficients)
+                state=_put(parts, stage.state), coefficients=_put(parts, stage.coefficients)
             )
             for stage in self._stages
         ]
-        return stages, _map_all(put, self._weights)
+        return stages, _put(parts, self._weights)
 
     def states(self, states: Sequence[Tensor], queues: Sequence[Tensor]) -> list[Any]:
         """The states of the stages, of new tensors."""
         parts = Parts(list(states), list(queues), [], [], [])
 
-        def put(value: Any) -> Any:
-            if isinstance(value, _Slot):
-                return getattr(parts, value.kind)[value.index]
-            return value
-
-        return [_map_all(put, stage.state) for stage in self._stages]
+        return [_put(parts, stage.state) for stage in self._stages]
 
     def _empty(self, stage: Stage) -> Stage:
         if is_delay(stage):
@@ -122,6 +110,15 @@ class Template:
         found = getattr(self.parts, kind)
         found.append(tensor)
         return _Slot(kind, len(found) - 1)
+
+
+def _put(parts: Parts, tree: Any) -> Any:
+    """The tree with tensors in their places."""
+
+    def tensor(value: Any) -> Any:
+        return getattr(parts, value.kind)[value.index] if isinstance(value, _Slot) else value
+
+    return _map_all(tensor, tree)
 
 
 def _map(function: Callable[[Tensor], Any], tree: Any) -> Any:

@@ -1,5 +1,6 @@
 """From the equations of models to the graph of one time step of one lane."""
 
+import inspect
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
-from phc_snn.scan.reference import affine_step
-from phc_snn.scan.reset import Fire, Reset, reset_step
+from phc_snn.scan.reset import Reset
+from phc_snn.scan.single import SingleStep
 from phc_snn.state import map_state, tensors
 from phc_snn.surrogate import Emit
 
@@ -17,13 +18,13 @@ from phc_snn.surrogate import Emit
 class Stage(NamedTuple):
     """One model of a chain: its equations, what they read, and its state (`phc_snn.process`).
 
-    ``pure`` equations read nothing but their arguments, so what they were once they are always.
+    Equations that are no method read nothing but their arguments: what they were once they are
+    always.
     """
 
     dynamics: Callable[..., Any]
     coefficients: Any
     state: Any
-    pure: bool = True
 
 
 class Queue(NamedTuple):
@@ -48,23 +49,11 @@ class Port:
 
 
 @dataclass
-class Lanes:
+class Lanes(SingleStep):
     """A `phc_snn.process.TimeAxis` of one step, on symbols."""
 
     graph: Graph
     ports: list[Port] = field(default_factory=list)
-
-    def recur(self, a: Any, b: Any, initial: Any) -> tuple[Any, Any]:
-        h = affine_step(a, initial, b)
-        return h, h
-
-    def recur_and_reset(
-        self, a: Any, b: Any, threshold: Any, initial: Any, fire: Fire, reset: Reset
-    ) -> tuple[Any, Any]:
-        return reset_step(a, b, threshold, initial, fire, reset)
-
-    def previous(self, h: Any, initial: Any) -> Any:
-        return initial
 
     def shift(self, x: Any, queue: Any, lead: Any) -> tuple[Any, Any]:
         if not isinstance(queue, Queue):
@@ -169,7 +158,7 @@ def _leaves(state: Any) -> list[Any]:
 
 def signature(stage: Stage) -> Hashable:
     """What the graph of a stage depends on; raises `UntraceableError` where that cannot be told."""
-    if not stage.pure:
+    if inspect.ismethod(stage.dynamics):  # a static method is a plain function
         raise UntraceableError("equations that are no static method")
     strict = is_delay(stage) and _is_strict(stage)
     return (stage.dynamics, shape(stage.coefficients), shape(stage.state), strict)

@@ -66,6 +66,16 @@ _ORDERED = ("reference", "numba", "triton_sequential")
 _HALF = (torch.bfloat16, torch.float16)
 
 
+def refusal_beside(device: str, place: str, b: Tensor) -> str | None:
+    """What a backend that runs on one kind of device, ``place``, lacks for ``b``; or None."""
+    if b.device.type != device:
+        return f"tensors on {b.device} (it runs on {place})"
+    return None if b.dtype in _NUMBERS else f"{b.dtype}"
+
+
+_NUMBERS = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+
+
 def _load(name: str) -> Backend:
     return cast(Backend, import_module(BACKENDS[name]))
 

@@ -17,22 +17,17 @@ from torch import Tensor
 from phc_snn.kernels.loops import compiled
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.threads import share_lanes
+from phc_snn.scan.affine import refusal_beside
 
 ADJOINT = "numba"
 
 _WIDTH = 512
 """Lanes of a block: their states stay in the first cache."""
 
-_SUPPORTED = (torch.float32, torch.float64, torch.complex64, torch.complex128)
-
 
 def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
     """Say what this backend lacks, or None."""
-    if b.device.type != "cpu":
-        return f"tensors on {b.device} (it runs on the CPU)"
-    if b.dtype not in _SUPPORTED:
-        return f"{b.dtype}"
-    return None
+    return refusal_beside("cpu", "the CPU", b)
 
 
 @compiled

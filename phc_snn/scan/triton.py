@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from phc_snn.scan import triton_kernels
+from phc_snn.scan.affine import refusal_beside
 
 ADJOINT = "triton"
-
-_SUPPORTED = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 FEW = 4096
 """Lanes up to which tiles of time are faster (measured on an H100)."""
@@ -27,11 +26,7 @@ TILES = {"BLOCK": 8, "TILE": 256, "num_warps": 4}
 
 def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
     """Say what this backend lacks, or None."""
-    if b.device.type != "cuda":
-        return f"tensors on {b.device} (it runs on a GPU)"
-    if b.dtype not in _SUPPORTED:
-        return f"{b.dtype}"
-    return None
+    return refusal_beside("cuda", "a GPU", b)
 
 
 def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:

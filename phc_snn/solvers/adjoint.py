@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from phc_snn.circuit import Adjoint, Circuit, PHCState
+from phc_snn.cotangents import cotangents_of
 from phc_snn.process import WholeSequence
 from phc_snn.state import map_state, tensors
 
@@ -159,34 +160,8 @@ def _solve(
 
 def _pull(outputs: list[Tensor], source: Tensor, cotangents: list[Tensor | None]) -> Tensor:
     """The cotangent of ``source``; the graph stays."""
-    (found,) = _cotangents(outputs, [source], cotangents, retain_graph=True)
+    (found,) = cotangents_of(outputs, [source], cotangents, retain_graph=True)
     return torch.zeros_like(source) if found is None else found
-
-
-def _cotangents(
-    outputs: list[Tensor],
-    sources: list[Tensor],
-    cotangents: list[Tensor | None],
-    *,
-    retain_graph: bool = False,
-) -> list[Tensor | None]:
-    """The cotangents of ``sources``, of those outputs that have one and depend on something."""
-    pairs = [
-        (output, cotangent)
-        for output, cotangent in zip(outputs, cotangents, strict=True)
-        if cotangent is not None and output.requires_grad
-    ]
-    if not pairs:
-        return [None] * len(sources)
-    return list(
-        torch.autograd.grad(
-            [output for output, _ in pairs],
-            sources,
-            [cotangent for _, cotangent in pairs],
-            retain_graph=retain_graph,
-            allow_unused=True,
-        )
-    )
 
 
 def _largest_change(after: Tensor, before: Tensor) -> Tensor:
@@ -234,7 +209,7 @@ def _step_back(
             before = map_state(lambda s: s.clone().requires_grad_(), before)
             *values, after = circuit.run(inputs, before, given.detach()[steps, index])
         ends = [of(g, steps) for g in (spikes, voltage, direct)]
-        found = _cotangents(
+        found = cotangents_of(
             [*values, *tensors(after)], [inputs, *tensors(before)], [*ends, *carried]
         )
         solution[steps] = 0.0 if found[0] is None else found[0]

@@ -1,0 +1,22 @@
+"""Recurrences on a single step, for whatever stands for a value: a tensor, or a symbol of one."""
+
+from typing import Any
+
+from phc_snn.scan.reference import affine_step
+from phc_snn.scan.reset import Fire, Reset, reset_step
+
+
+class SingleStep:
+    """What is the same for every `phc_snn.process.TimeAxis` of one step."""
+
+    def recur(self, a: Any, b: Any, initial: Any) -> tuple[Any, Any]:
+        h = affine_step(a, initial, b)
+        return h, h
+
+    def recur_and_reset(
+        self, a: Any, b: Any, threshold: Any, initial: Any, fire: Fire, reset: Reset
+    ) -> tuple[Any, Any]:
+        return reset_step(a, b, threshold, initial, fire, reset)
+
+    def previous(self, h: Any, initial: Any) -> Any:
+        return initial
