@@ -4,7 +4,6 @@ The public names are all here: ``import phc_snn as phc``. Time comes first every
 """
 
 from phc_snn import functional
-from phc_snn.circuit import Adjoint, PHCState, Solution
 from phc_snn.convert import (
     Attribution,
     BridgeComparison,
@@ -28,6 +27,7 @@ from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFStat
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
+from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 from phc_snn.surrogate import FastSigmoid
 from phc_snn.synapses import (

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,86 +17,13 @@ from phc_snn.kernels import (
 )
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
+from phc_snn.solution import PHCState
 from phc_snn.state import map_state, tensors
 from phc_snn.synapses.delay import Delay
 from phc_snn.synapses.transmission import Connectome
 
 _SHORTEST_SCAN = 3
 """Steps from which on a scan is faster than as many single steps (measured)."""
-
-
-class PHCState(NamedTuple):
-    """State of a `PHC` between two steps: the neurons' and each synaptic process's own."""
-
-    neuron: Any
-    synapses: tuple[Any, ...]
-
-
-AdjointKind = Literal["exact", "truncated", "unrolled"]
-
-
-@dataclass
-class Adjoint:
-    """Account of a backward pass, filled in when it has run.
-
-    Attributes:
-        kind: ``"exact"``, ``"truncated"`` or ``"unrolled"``.
-        sweeps: (B,) backward sweeps of each sample; None before the backward pass, and
-            where there are none (``"unrolled"``).
-        residual: (B,) largest relative change of an element in a sample's last sweep. 0 where the
-            cotangents were propagated step by step.
-        stepped: (B,) whether they were, because sweeping did not settle them.
-    """
-
-    kind: AdjointKind
-    sweeps: Tensor | None = None
-    residual: Tensor | None = None
-    stepped: Tensor | None = None
-
-
-@dataclass(repr=False)
-class Solution:
-    """What a solver returns, with the account of how it got there.
-
-    Attributes:
-        spikes: (T, B, N), 0 or 1.
-        voltage: (T, B, N), what is compared with the threshold.
-        current: (T, B, N), the input current that drove these spikes.
-        state: `PHCState` after the last step, to carry into the next chunk.
-        sweeps: (B,) passes used for each sample: sweeps, and in `Exact` also blocks of steps.
-        certified_steps: (B,) leading steps on which the result is proved equal to `Sequential`'s: a
-            sweep reproduced them bit for bit, or causality alone makes them right. Equal in every
-            bit where the scan backend keeps the step's order, to rounding where it does not.
-        converged: (B,) whether the solver's own criterion was met: for `Exact` the certificate, for
-            `Jacobi` its tolerance (the certificate if it has none), always for `Sequential`.
-        residuals: (K, B) relative change in each sweep, NaN after a sample has stopped: of the
-            synaptic current for `Jacobi`, of the spikes in the window swept for `Exact`.
-        work: (B,) neuron updates that the solver made for each sample, relative to one sweep over
-            its sequence; `Sequential` takes 1. Not counted are the pass of `Exact` that records a
-            gradient, and what fills up narrow windows that share a pass with wider ones.
-        adjoint: Account of the backward pass of `Exact`; None for other solvers, and without
-            gradients.
-    """
-
-    spikes: Tensor
-    voltage: Tensor
-    current: Tensor
-    state: PHCState
-    sweeps: Tensor
-    certified_steps: Tensor
-    converged: Tensor
-    residuals: Tensor
-    work: Tensor
-    adjoint: Adjoint | None = None
-
-    def __repr__(self) -> str:
-        steps, batch, neurons = self.spikes.shape
-        most = int(self.sweeps.max()) if batch else 0
-        proved = int(self.certified_steps.min()) if batch else 0
-        return (
-            f"Solution(T={steps}, B={batch}, N={neurons}, sweeps<={most}, "
-            f"certified_steps>={proved}, converged={int(self.converged.sum())} of {batch})"
-        )
 
 
 def total_delay(synapses: Sequence[Any]) -> int:

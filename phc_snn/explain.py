@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phc_snn.circuit import Circuit, PHCState
+from phc_snn.circuit import Circuit
 from phc_snn.convert.network import recurrent
 from phc_snn.convert.table import aligned
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
+from phc_snn.solution import PHCState
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 
 _STEPS = 256

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from phc_snn.checks import check_finite, check_input, check_state
-from phc_snn.circuit import Circuit, PHCState, Solution, total_delay
+from phc_snn.circuit import Circuit, total_delay
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import Process
+from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Jacobi, Sequential, Solver, as_solver
 from phc_snn.state import batch_size
 from phc_snn.synapses.transmission import Connectome

@@ -27,7 +27,7 @@ RANKS = [
     {"hidden", "parameters", "process"},
     {"neurons", "synapses"},
     {"functional"},
-    {"circuit"},
+    {"circuit", "solution"},
     {"solvers"},
     {"phc"},
     {"layers"},

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phc_snn.circuit import Solution
 from phc_snn.convert.attribution import CAUSES, Attribution
 from phc_snn.convert.van_rossum import van_rossum_distance
+from phc_snn.solution import Solution
 
 
 @dataclass(frozen=True)

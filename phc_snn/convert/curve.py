@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
+from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Jacobi
 from phc_snn.solvers.base import leading_steps
 

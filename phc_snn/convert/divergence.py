@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from phc_snn.circuit import Solution
 from phc_snn.convert.attribution import attribute
 from phc_snn.convert.comparison import HEADINGS, Comparison, decisions, differences, finite
 from phc_snn.convert.curve import SweepCurve, sweep_curve
@@ -20,6 +19,7 @@ from phc_snn.convert.van_rossum import check_time_constant
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
+from phc_snn.solution import Solution
 from phc_snn.solvers import Exact, Sequential, Solver
 
 Picture = Literal["sweeps", "certificate", "raster", "voltage", "phase"]

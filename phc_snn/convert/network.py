@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_input
-from phc_snn.circuit import Solution
 from phc_snn.models import PHCSSM
 from phc_snn.phc import PHC
+from phc_snn.solution import Solution
 from phc_snn.solvers import Solver
 
 

@@ -118,21 +118,14 @@ class Kernel:
         outer_total = None
         if inputs.weight is not None:
             outer_total = np.zeros((batch, neurons, neurons))
-            weight = np.ascontiguousarray(inputs.weight.numpy())
-            arrays |= {"neurons": _COUNT(neurons), "weight": weight, "outer_total": outer_total}
+            arrays |= {
+                "neurons": _COUNT(neurons),
+                "weight": np.ascontiguousarray(inputs.weight.numpy()),
+                "outer_total": outer_total,
+            }
 
         def work(start: int, stop: int) -> None:
-            own = {f"s{i}": self._row(width) for i in range(source.states)}
-            own |= {f"p{i}": self._row(EVERY, width) for i in range(source.states)}
-            own |= {f"w{i}": self._row(EVERY, width) for i in range(source.back.kept)}
-            own |= {f"a{i}": self._row(width) for i in range(source.coefficients)}
-            for k, queue in enumerate(inputs.queues):
-                own[f"h{k}"] = self._row(queue.shape[1] + 1, width)
-            if inputs.weight is not None:
-                own |= {"pull": self._row(1, width), "pulled": self._row(width)}
-                own["signal"] = self._row(EVERY, width)
-                own["outer"] = self._row(width // neurons, neurons, neurons)
-                own["outer"][:] = 0
+            own = self._room_back(inputs, width)
             self._run(self._backward, source.backward, arrays | own, start, stop, width, lanes)
 
         if steps:
@@ -146,6 +139,23 @@ class Kernel:
             [torch.from_numpy(t).reshape(batch, neurons) for t in totals],
             None if outer_total is None else _sum_in_order(torch.from_numpy(outer_total)).T,
         )
+
+    def _room_back(self, inputs: Inputs, width: int) -> dict[str, Any]:
+        """What a thread needs for the way back through one block."""
+        source = self.source
+        own = {f"s{i}": self._row(width) for i in range(source.states)}
+        own |= {f"p{i}": self._row(EVERY, width) for i in range(source.states)}
+        own |= {f"w{i}": self._row(EVERY, width) for i in range(source.back.kept)}
+        own |= {f"a{i}": self._row(width) for i in range(source.coefficients)}
+        for k, queue in enumerate(inputs.queues):
+            own[f"h{k}"] = self._row(queue.shape[1] + 1, width)
+        if inputs.weight is not None:
+            neurons = len(inputs.weight)
+            own |= {"pull": self._row(1, width), "pulled": self._row(width)}
+            own["signal"] = self._row(EVERY, width)
+            own["outer"] = self._row(width // neurons, neurons, neurons)
+            own["outer"][:] = 0
+        return own
 
     # --- arrays -------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
+from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver
 from phc_snn.solvers.exact import Exact
 from phc_snn.solvers.sequential import Sequential

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from phc_snn import numerics
-from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
 from phc_snn.kernels import rows
 from phc_snn.scan import affine_scan
+from phc_snn.solution import PHCState, Solution
 
 
 class Solver(abc.ABC):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_positive
-from phc_snn.circuit import Adjoint, AdjointKind, Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
+from phc_snn.solution import Adjoint, AdjointKind, PHCState, Solution
 from phc_snn.solvers.adjoint import PATIENCE, Rule, record
 from phc_snn.solvers.base import Solver
 from phc_snn.solvers.jacobi import Jacobi

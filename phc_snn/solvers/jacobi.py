@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_positive
-from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
 from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
+from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver, equal_steps, relative_change
 from phc_snn.state import map_state
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_positive
-from phc_snn.circuit import Circuit, PHCState, Solution
+from phc_snn.circuit import Circuit
 from phc_snn.process import OneStep
+from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver, leading_steps
 
 
