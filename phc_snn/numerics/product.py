@@ -58,10 +58,8 @@ def slices_of(weight: Tensor) -> Slices:
     """Take ``weight`` (N, K) apart."""
     bits, count = grid(weight.shape[-1], weight.dtype)
     parts, top = _slice(weight.detach(), bits, count)
-    # Zeros of the signal are left out, and would hide a weight that is not finite.
-    top = torch.where(weight.isfinite().all(-1, keepdim=True), top, math.nan)
-    transposed = torch.stack([part.T.contiguous() for part in parts])
-    return Slices(bits, transposed.numpy(), top[:, 0].contiguous().numpy())
+    transposed = torch.stack([part.T for part in parts])
+    return Slices(bits, transposed.numpy(), top[:, 0].numpy())
 
 
 def grid(columns: int, dtype: torch.dtype) -> tuple[int, int]:
@@ -123,7 +121,8 @@ def _slice(rows: Tensor, bits: int, slices: int) -> tuple[list[Tensor], Tensor]:
     largest = torch.linalg.vector_norm(rows, math.inf, dim=-1, keepdim=True).to(torch.float64)
     mantissa, _ = torch.frexp(largest)
     # mantissa * 2**e = largest, so the quotient is exactly 2**e.
-    top = torch.where(largest > 0, largest / mantissa, 1.0).clamp(max=2.0**1023)
+    # Not a number where the row has one: zeros of the other factor cannot hide it then.
+    top = torch.where(largest == 0, 1.0, largest / mantissa).clamp(max=2.0**1023)
     rest = rows.to(torch.float64) / top
     parts = []
     for i in range(1, slices + 1):
