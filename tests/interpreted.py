@@ -94,6 +94,20 @@ def main():
     network = make_network(features=features, synapses=[delays], dtype=torch.float32)
     compare(network, 33, phc.Jacobi(2))
     compare(network, 33, phc.Sequential())
+    a_network_that_is_too_large_is_known_beforehand()
+
+
+def a_network_that_is_too_large_is_known_beforehand():
+    """So that ``solver="auto"`` does not take a compiled loop for it that there is not."""
+    run._found.clear()
+    run._kernels = lambda device: gpu.Kernel
+    network = make_network(features=130, dtype=torch.float32)
+    x = currents(network, 3)
+    circuit = network.circuit(x.dtype)
+    refusal = circuit.refusal(x, network.initial_state(x.shape[1], dtype=x.dtype))
+    assert "130 neurons" in refusal
+    solver, _ = phc.Auto().choose(circuit, x, network.initial_state(x.shape[1], dtype=x.dtype))
+    assert isinstance(solver, phc.Exact)
 
 
 if __name__ == "__main__":

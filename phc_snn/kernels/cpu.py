@@ -1,5 +1,6 @@
 """Programs on the CPU: arrays for the generated loops, and their threads."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,13 @@ _WIDTH = 256
 
 
 class Kernel:
-    """A program, compiled for one precision."""
+    """A program, compiled for one precision.
+
+    Attributes:
+        largest: Neurons of a network; any number.
+    """
+
+    largest = math.inf
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
         self.source = NumbaSource(program, dtype)

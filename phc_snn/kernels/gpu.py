@@ -27,15 +27,18 @@ WIDTH = {"chain": 32}
 WARPS = {16: 1, 32: 1, 64: 2, 128: 4}
 """Warps of a network's program, by its neurons: with more threads than those it is far slower."""
 
-_LARGEST = 128
-"""Neurons whose weights fit into the registers of one program."""
-
 _STRETCH = 32
 """Steps whose outer products are summed in one matrix product."""
 
 
 class Kernel:
-    """A program, compiled for one precision."""
+    """A program, compiled for one precision.
+
+    Attributes:
+        largest: Neurons of a network whose weights fit into the registers of one program.
+    """
+
+    largest = 128
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
         self.network = program.cut is not None
@@ -140,8 +143,6 @@ class Kernel:
 
     def _common(self, inputs: Inputs) -> dict[str, Any]:
         steps, batch, neurons = inputs.x.shape
-        if self.network and neurons > _LARGEST:
-            raise UntraceableError(f"a connectome of {neurons} neurons in a kernel for a GPU")
         given: dict[str, Any] = {
             "steps": steps,
             "lanes": batch * neurons,

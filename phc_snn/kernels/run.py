@@ -176,6 +176,8 @@ def _of_network(given: Recurrent, x: Tensor) -> tuple[Any, Template, Parts]:
         x,
         lambda: network(neuron, ahead, delay, behind, connectome.transmit, weights),
     )
+    if x.shape[-1] > kernel.largest:
+        raise UntraceableError(f"a connectome of {x.shape[-1]} neurons in a kernel for a GPU")
     return kernel, template, parts
 
 
