@@ -148,8 +148,8 @@ class Circuit:
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         """A sequence (T, B, N) in blocks, one after the other: `advance` over and over.
 
-        Each block holds as many steps as the delay lets be known ahead. On a CPU one compiled loop
-        does them all, with the same bits.
+        Each block holds as many steps as the delay lets be known ahead. Where there is a kernel,
+        one compiled loop does them all, with the same bits.
         """
         if current is None and driven.numel():
             try:

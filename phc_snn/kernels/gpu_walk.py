@@ -55,7 +55,9 @@ class Walk(Source):
     """A thread holds a lane and walks through time, some steps at once.
 
     What is under way in a short delay stays in registers: ``depths`` has its steps, where they are
-    the same for all lanes and fewer than those of a block, else 0.
+    the same for all lanes and fewer than those of a block, else 0. In the text ``e`` is what is
+    under way, ``o`` what a step of the block sends; on the way back ``f`` and ``r`` are their
+    cotangents.
     """
 
     def __init__(

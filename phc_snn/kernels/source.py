@@ -14,6 +14,11 @@ from phc_snn.numerics.elementary import EXPONENT
 class Source(abc.ABC):
     """The text of a module with ``forward`` and ``backward``, for a program and a precision.
 
+    Names in the text, each with the number of the thing: ``s`` a state, ``c`` a coefficient, ``y``
+    a result, ``sent`` what a delay was sent; on the way back ``g`` the cotangent of a result, ``z``
+    of a state, ``h`` of what a delay was sent, ``a`` of a coefficient, ``p`` a state of before the
+    step, ``w`` a node that was kept.
+
     Attributes:
         states, coefficients, delays: How many the program has.
         results: How many results have an array of their own.

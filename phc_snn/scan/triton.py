@@ -16,8 +16,9 @@ from phc_snn.scan.affine import refusal_beside
 
 ADJOINT = "triton"
 
-FEW = 4096
-"""Lanes up to which tiles of time are faster (measured on an H100)."""
+FEW = 256
+"""Lanes up to which tiles of time are taken. On an H100 they are 2.2 times faster with 128 lanes of
+17,984 steps, and 1.7 times slower with 512 of 3,000."""
 
 LANES = {"BLOCK": 64, "num_warps": 1}
 WALK = {"unroll": 16, "ahead": 1}
