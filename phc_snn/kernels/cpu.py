@@ -64,7 +64,7 @@ class Kernel:
                 "k": _COUNT(0),
                 "parts": slices.transposed,
                 "top": slices.top,
-                "bits": slices.bits,
+                "shifts": slices.shifts,
             }
         width, blocks = self._blocks(batch, neurons)
 

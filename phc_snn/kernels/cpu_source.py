@@ -59,7 +59,7 @@ class NumbaSource(Source):
         forward += ["kept_states", "trajectory", *rows]
         forward += ["driven"] if self.program.driven is not None else []
         if self.network:
-            forward += ["k", "neurons", "signal", "product", "parts", "top", "bits"]
+            forward += ["k", "neurons", "signal", "product", "parts", "top", "shifts"]
             forward += ["active", "factors", "sums"]
         backward = [*common, "kept_states", *(f"z{i}" for i in range(self.states)), "gx"]
         backward += self.cotangent_arguments()
@@ -122,7 +122,7 @@ class NumbaSource(Source):
                 step += [
                     "for first in range(count(0), lanes, neurons):",
                     "    exact_product(",
-                    "        signal, k, first, neurons, parts, top, bits,",
+                    "        signal, k, first, neurons, parts, top, shifts,",
                     "        active, factors, sums, product, first, neurons,",
                     "    )",
                 ]

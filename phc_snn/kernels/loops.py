@@ -18,7 +18,7 @@ def exact_product(
     pre: Any,
     parts: Any,
     top: Any,
-    bits: Any,
+    shifts: Any,
     active: Any,
     factors: Any,
     sums: Any,
@@ -32,7 +32,7 @@ def exact_product(
         signal: Row ``k``, from ``first`` on, has ``pre`` values.
         parts: Slices of the weights, (slices, pre + 1, post), the last row zero.
         top: Power of two above each row of weights, (post,).
-        bits: Of one slice.
+        shifts: Of each slice; adding and subtracting it rounds to the slice's grid, (slices,).
         active: Room for the columns that are not zero, (pre + 4,).
         factors: Room for their slices, (slices, pre + 3).
         sums: Room for two rows of sums, (2, post).
@@ -52,8 +52,7 @@ def exact_product(
     for a in range(found):
         rest = float(signal[k, first + active[a]]) / power
         for i in range(slices):
-            shift = 1.5 * 2.0 ** (52 - bits * (i + 1))
-            factors[i, a] = (rest + shift) - shift
+            factors[i, a] = (rest + shifts[i]) - shifts[i]
             rest = rest - factors[i, a]
     # Nothing times a row of zeros: the rows are taken by fours.
     for a in range(found, found + count(3)):
@@ -116,7 +115,7 @@ def _weighted_rows(
 
 
 @compiled
-def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, out: Any) -> None:
+def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, shifts: Any, out: Any) -> None:
     """`phc_snn.numerics.linear` for some rows of ``x`` (rows, K)."""
     wide_vectors()
     pre, post = count(parts.shape[1] - 1), count(parts.shape[2])
@@ -126,7 +125,7 @@ def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, o
     sums = np.empty((2, post))
     for row in range(start, stop):
         exact_product(
-            x, row, count(0), pre, parts, top, bits, active, factors, sums, out, row * post, post
+            x, row, count(0), pre, parts, top, shifts, active, factors, sums, out, row * post, post
         )
 
 

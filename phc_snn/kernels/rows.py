@@ -48,7 +48,7 @@ def exact_linear(x: Tensor, weight: Tensor) -> Tensor:
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
         bounds = np.uint64(start), np.uint64(stop)
-        weights = slices.transposed, slices.top, slices.bits
+        weights = slices.transposed, slices.top, slices.shifts
         return partial(loops.exact_rows, rows, *bounds, *weights, flat)
 
     share(len(rows), len(rows) * weight.numel(), prepare)
