@@ -18,7 +18,7 @@ from phc_snn.kernels import (
 )
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
-from phc_snn.solution import PHCState
+from phc_snn.solution import PHCState, Progress, Sweep
 from phc_snn.state import map_state, tensors
 from phc_snn.synapses.delay import Delay
 from phc_snn.synapses.transmission import Connectome
@@ -81,29 +81,23 @@ class Circuit:
         """What the input adds to the current of the neurons."""
         return x if self.drive == 1.0 else self.drive * x
 
-    def sweep(
-        self, current: Tensor, driven: Tensor, state: PHCState, time: WholeSequence
-    ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
-        """`fire` and `transmit` in one: what follows if the neurons have this current.
-
-        Returns:
-            Spikes, voltage, the current that they lead to, ``synaptic + driven``, and the state
-            after the sequence.
-        """
+    def sweep(self, current: Tensor, driven: Tensor, state: PHCState, time: WholeSequence) -> Sweep:
+        """`fire` and `transmit` in one: what follows if the neurons have this current."""
         if time.fuses and current.numel():
             try:
-                results, (neuron, *synapses) = run_sweep(
+                results, (neuron, *synapses), progress = run_sweep(
                     self._recurrent(state), current, driven, time
                 )
                 spikes, voltage, following = results
-                return spikes, voltage, following, PHCState(neuron, tuple(synapses))
+                end = PHCState(neuron, tuple(synapses))
+                return Sweep(spikes, voltage, following, end, Progress(*progress))
             except UntraceableError:
                 pass
         (spikes, voltage), (signal, *_), (neuron, *synapses) = run_stages(
             self._chain(state), current, time
         )
         synaptic = self.connectome.transmit(signal, self._connectome)
-        return spikes, voltage, synaptic + driven, PHCState(neuron, tuple(synapses))
+        return Sweep(spikes, voltage, synaptic + driven, PHCState(neuron, tuple(synapses)), None)
 
     def silent(self, like: Tensor, state: PHCState, time: TimeAxis) -> Tensor:
         """Synaptic current of what is under way, as if no neuron fired any more.

@@ -78,3 +78,34 @@ class Solution:
             f"Solution(T={steps}, B={batch}, N={neurons}, sweeps<={most}, "
             f"certified_steps>={proved}, converged={int(self.converged.sum())} of {batch})"
         )
+
+
+class Progress(NamedTuple):
+    """What a sweep changed, of each sample (B,).
+
+    Attributes:
+        equal: Leading steps whose current stayed the same in every bit.
+        change: Norm of the change of the current, over time and neurons.
+        size: Norm of the synaptic current.
+    """
+
+    equal: Tensor
+    change: Tensor
+    size: Tensor
+
+
+class Sweep(NamedTuple):
+    """One sweep over a sequence.
+
+    Attributes:
+        spikes, voltage: Of the neurons under the given current, (T, B, N).
+        following: The current that they lead to: synaptic current plus driven input.
+        state: After the sequence.
+        progress: From the given current to ``following``, where a kernel has measured it.
+    """
+
+    spikes: Tensor
+    voltage: Tensor
+    following: Tensor
+    state: PHCState
+    progress: Progress | None

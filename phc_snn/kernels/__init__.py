@@ -1,11 +1,11 @@
 """Compiled kernels, printed from the equations of the models."""
 
+from phc_snn.kernels.functions import elementwise
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.memory import new_like
 from phc_snn.kernels.run import (
     Recurrent,
     chain_refusal,
-    elementwise,
     network_refusal,
     run_chain,
     run_network,

@@ -38,12 +38,14 @@ class Outputs(NamedTuple):
         states: Each (B, N), or with a trajectory (T, B, N).
         sent: Of each delay, what was sent, (D + T, B, N), the queue first.
         kept: States every few steps, for the way back.
+        progress: Of a sweep, what it changed, each (B,): see `phc_snn.kernels.rows.compare`.
     """
 
     results: list[Tensor]
     states: list[Tensor]
     sent: list[Tensor]
     kept: Tensor
+    progress: tuple[Tensor, ...] = ()
 
 
 class Gradients(NamedTuple):

@@ -54,8 +54,8 @@ def apply(
     *,
     driven: Tensor | None = None,
     trajectory: bool = False,
-) -> tuple[list[Tensor], list[Any]]:
-    """Results, and the new states of the stages."""
+) -> tuple[list[Tensor], list[Any], tuple[Tensor, ...]]:
+    """Results, the new states of the stages, and what a sweep changed."""
     flat = parts.flat
     given = (x, *flat) if driven is None else (x, driven, *flat)
     records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
@@ -65,10 +65,12 @@ def apply(
         found = list(_Run.apply(call, x, driven, *flat))
     else:
         out, queues = call.forward(x, driven, parts, keep=False, trajectory=trajectory)
-        found = [*out.results, *out.states, *queues]
-    states = len(found) - len(parts.queues)
-    results = states - len(parts.states)
-    return found[:results], call.template.states(found[results:states], found[states:])
+        found = [*out.results, *out.states, *queues, *out.progress]
+    results = len(call.kernel.program.outputs)
+    states = results + len(parts.states)
+    queues_end = states + len(parts.queues)
+    after = call.template.states(found[results:states], found[states:queues_end])
+    return found[:results], after, tuple(found[queues_end:])
 
 
 class _Run(torch.autograd.Function):
@@ -84,15 +86,17 @@ class _Run(torch.autograd.Function):
         each = (tuple(kind) for kind in (needs.states, needs.queues, needs.coefficients))
         wanted = (*ctx.needs_input_grad[1:3], *each, any(needs.matrices))
         constant = call.kernel.program.constant_results(wanted)
-        ctx.mark_non_differentiable(*(found[i] for i in constant))
+        ctx.mark_non_differentiable(*(found[i] for i in constant), *out.progress)
         current = [out.results[-1]] if call.kernel.program.current is not None else []
         ctx.save_for_backward(x, driven, *flat, out.kept, *current, *out.sent)
         ctx.set_materialize_grads(False)
-        return found
+        ctx.progress = len(out.progress)
+        return (*found, *out.progress)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         call: Call = ctx.call
+        grads = grads[: len(grads) - ctx.progress]
         x, driven, *rest = ctx.saved_tensors
         count = sum(call.template.counts)
         flat, (kept, *saved) = rest[:count], rest[count:]

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.kernels import build, hints, jit, loops
+from phc_snn.kernels import build, comparing, hints, jit, loops
 from phc_snn.kernels.arrays import Gradients, Inputs, Outputs, lines_of, outputs_of
 from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.program import Program
+from phc_snn.kernels.rows import Comparison
 from phc_snn.kernels.threads import share
 from phc_snn.numerics.product import slices_of
 
@@ -67,6 +68,8 @@ class Kernel:
                 "shifts": slices.shifts,
             }
         width, blocks = self._blocks(batch, neurons)
+        compared = Comparison.empty(lanes) if inputs.driven is not None else None
+        arrays |= {} if compared is None else compared._asdict()
 
         def prepare(start: int, stop: int) -> Callable[[], object]:
             own = {f"s{i}": self._row(width) for i in range(source.states)}
@@ -75,14 +78,19 @@ class Kernel:
                 own["sums"] = np.empty((2, neurons))
                 own["factors"] = np.empty((slices.slices, neurons + 3))
                 own["active"] = np.empty(neurons + 4, _COUNT)
+            if compared is not None:
+                own["same"] = np.empty(width, np.int32)
             own |= _range(start * width, min(stop * width, lanes), width)
             return _bound(self._forward, source.forward, arrays | own)
 
         share(blocks, steps * lanes, prepare)
         last = [torch.from_numpy(s).reshape(batch, neurons) for s in states]
-        return outputs_of(
+        out = outputs_of(
             self.program, inputs, results, last, path if trajectory else None, sent, kept
         )
+        if compared is None:
+            return out
+        return out._replace(progress=compared.of_samples(batch, self._dtype))
 
     def backward(
         self,
@@ -237,5 +245,5 @@ def _sum_in_order(parts: Tensor) -> Tensor:
 @cache
 def _callees() -> str:
     """What a generated module has built in: it is compiled anew when this changes."""
-    files = (Path(str(module.__file__)) for module in (jit, hints, loops))
+    files = (Path(str(module.__file__)) for module in (jit, hints, loops, comparing))
     return "".join(file.read_text(encoding="utf-8") for file in files)

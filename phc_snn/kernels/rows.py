@@ -6,7 +6,7 @@ have a fixed order.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,30 +101,45 @@ def compare(after: Tensor, before: Tensor, origin: Tensor) -> tuple[Tensor, Tens
         after, before: Are compared.
         origin: What ``after`` has been added to.
     """
-    from phc_snn.kernels import hints, loops
+    from phc_snn.kernels import comparing, hints
 
     steps, batch, neurons = after.shape
     lanes = batch * neurons
     arrays = [
         x.detach().reshape(steps, lanes).contiguous().numpy() for x in (after, before, origin)
     ]
-    equal = np.empty(lanes, np.int32)
-    squares = np.empty(lanes), np.empty(lanes)
+    found = Comparison.empty(lanes)
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
         ahead = np.uint64(hints.steps_ahead(min(_WIDTH, stop - start)))
         room = np.empty(_WIDTH, np.int32)
         bounds = np.uint64(start), np.uint64(stop), np.uint64(_WIDTH)
-        return partial(loops.compare, *arrays, *bounds, ahead, room, equal, *squares)
+        return partial(comparing.compare, *arrays, *bounds, ahead, room, *found)
 
     share_lanes(lanes, after.numel(), _WIDTH, prepare)
-    leading = torch.from_numpy(equal).view(batch, neurons).amin(1).long()
-    # One neuron after the other: a sum of torch's may go another way for another batch.
-    norms = torch.zeros(2, batch, dtype=torch.float64)
-    sums = torch.stack([torch.from_numpy(s) for s in squares]).view(2, batch, neurons)
-    for column in sums.unbind(-1):
-        norms += column
-    return leading, *norms.sqrt_().to(after.dtype)
+    return found.of_samples(batch, after.dtype)
+
+
+class Comparison(NamedTuple):
+    """What `phc_snn.kernels.comparing.compare` fills in, for each lane."""
+
+    leading: Any
+    change: Any
+    added: Any
+
+    @classmethod
+    def empty(cls, lanes: int) -> "Comparison":
+        return cls(np.empty(lanes, np.int32), np.empty(lanes), np.empty(lanes))
+
+    def of_samples(self, batch: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """As `compare` returns it."""
+        leading = torch.from_numpy(self.leading).view(batch, -1).amin(1).long()
+        # One neuron after the other: a sum of torch's may go another way for another batch.
+        norms = torch.zeros(2, batch, dtype=torch.float64)
+        sums = torch.stack([torch.from_numpy(self.change), torch.from_numpy(self.added)])
+        for column in sums.view(2, batch, -1).unbind(-1):
+            norms += column
+        return leading, *norms.sqrt_().to(dtype)
 
 
 def _matrix(x: Tensor) -> Any:

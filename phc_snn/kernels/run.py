@@ -2,8 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,22 +15,6 @@ from phc_snn.kernels.trace import Stage, is_delay, shape, signature
 from phc_snn.scan.affine import uncompiled
 
 _DTYPES = (torch.float32, torch.float64)
-
-
-def elementwise(name: str, x: Tensor) -> Tensor:
-    """A function of `phc_snn.numerics` on a CPU tensor of float32 or float64."""
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    _elementwise(name, x.dtype)(x.detach().reshape(-1).numpy(), out.view(-1).numpy())
-    return out
-
-
-@cache
-def _elementwise(name: str, dtype: torch.dtype) -> Callable[[Any, Any], None]:
-    from phc_snn.kernels import build
-    from phc_snn.kernels.cpu_source import elementwise_source
-
-    module = build.load(elementwise_source(name, dtype), name)
-    return cast(Callable[[Any, Any], None], module.apply)
 
 
 @uncompiled
@@ -60,7 +43,8 @@ def run_chain(
         first, last, states = _in_turn(stages, x, axis)
         return [*first, *(last if len(stages) > 1 else ())], states
 
-    results, states = apply(Call(kernel, template, composed), x, parts, trajectory=trajectory)
+    call = Call(kernel, template, composed)
+    results, states, _ = apply(call, x, parts, trajectory=trajectory)
     traced = kernel.program.stages
     first = tuple(results[: len(traced[0].outputs)])
     return first, tuple(results[-len(traced[-1].outputs) :]), states
@@ -131,14 +115,14 @@ def run_network(
         results, (neuron, *states) = composed(x, natural, weights)
         return results, [*states[cut:], neuron, *states[:cut]]
 
-    results, states = apply(Call(kernel, template, reordered), x, parts)
+    results, states, _ = apply(Call(kernel, template, reordered), x, parts)
     return results, states[place], (*states[place + 1 :], *states[:place])
 
 
 @uncompiled
 def run_sweep(
     network: Recurrent, current: Tensor, driven: Tensor, axis: Any
-) -> tuple[list[Tensor], list[Any]]:
+) -> tuple[list[Tensor], list[Any], tuple[Tensor, ...]]:
     """One sweep over a recurrent network (T, B, N), as `phc_snn.circuit.Circuit.sweep`.
 
     Args:
@@ -149,7 +133,7 @@ def run_sweep(
 
     Returns:
         Spikes, voltage, and the current that follows; the new states of the neuron and of each
-        synaptic process.
+        synaptic process; what `phc_snn.kernels.rows.compare` says of the two currents.
 
     Raises:
         UntraceableError: No kernel computes this.

@@ -9,7 +9,7 @@ from phc_snn import numerics
 from phc_snn.circuit import Circuit
 from phc_snn.kernels import rows
 from phc_snn.scan import affine_scan
-from phc_snn.solution import PHCState, Solution
+from phc_snn.solution import PHCState, Progress, Solution
 
 
 class Solver(abc.ABC):
@@ -21,24 +21,22 @@ class Solver(abc.ABC):
 
 
 @torch.no_grad()
-def progress(
-    after: Tensor, before: Tensor, driven: Tensor, *, first: bool
-) -> tuple[Tensor, Tensor]:
-    """What a sweep changed; currents (T, B, N).
-
-    Returns:
-        (B,) leading steps whose current stayed the same in every bit.
-        (B,) norm of the change relative to the norm of the synaptic current, ``after - driven``,
-        over time and neurons. Nothing that stays nothing has converged, except in the first sweep,
-        before which no neuron fired.
-    """
+def progress(after: Tensor, before: Tensor, driven: Tensor) -> Progress:
+    """What a sweep changed; currents (T, B, N), of which ``driven`` is not synaptic."""
     if rows.takes(after, before, driven) and after.numel() > 0:
-        equal, change, size = rows.compare(after, before, driven)
-    else:
-        equal = equal_steps(after, before)
-        change, size = _norm(after - before), _norm(after - driven)
-    silent = torch.full_like(size, torch.inf if first else 0.0)
-    return equal, torch.where((change == 0) & (size == 0), silent, change / size)
+        return Progress(*rows.compare(after, before, driven))
+    return Progress(equal_steps(after, before), _norm(after - before), _norm(after - driven))
+
+
+def relative_change(found: Progress, *, first: bool) -> Tensor:
+    """(B,) change of the current relative to the synaptic current.
+
+    Nothing that stays nothing has converged, except in the first sweep, before which no neuron
+    fired.
+    """
+    silent = torch.full_like(found.size, torch.inf if first else 0.0)
+    nothing = (found.change == 0) & (found.size == 0)
+    return torch.where(nothing, silent, found.change / found.size)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from phc_snn.kernels import new_like
 from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
 from phc_snn.solution import PHCState, Solution
-from phc_snn.solvers.base import Solver, equal_steps, progress
+from phc_snn.solvers.base import Solver, progress, relative_change
 from phc_snn.state import map_state
 
 Start = Literal["driven", "sensory"]
@@ -118,11 +118,14 @@ class Relaxation:
         """One more sweep; the solution that it gives, with this sweep's residual alone."""
         self._sweeps += 1
         circuit, state, time, current = self._circuit, self._state, self._time, self._current
-        spikes, voltage, following, end = circuit.sweep(current, self._driven, state, time)
+        spikes, voltage, following, end, found = circuit.sweep(current, self._driven, state, time)
         length = len(current)
-        certified, change = progress(following, self._before, self._driven, first=self._sweeps == 1)
+        if found is None:
+            found = progress(following, current, self._driven)
+        certified = found.equal
         if self._before is not current:
-            certified = equal_steps(following, current)
+            found = progress(following, self._before, self._driven)
+        change = relative_change(found, first=self._sweeps == 1)
         # Without a delay the equations can have several solutions: a fixed point proves nothing.
         if circuit.delay < 1 or (self._sweeps > 1 and self._solver.carry_state):
             certified = torch.zeros_like(certified)

@@ -7,6 +7,7 @@ import phc_snn as phc
 from phc_snn.kernels import UntraceableError
 from phc_snn.kernels.cpu_source import EVERY
 from phc_snn.process import WholeSequence
+from phc_snn.solvers.base import progress
 from phc_snn.state import map_state, tensors
 from tests.builders import make_network
 from tests.kernels.comparison import BOTH, assert_agree, assert_same_results, gradients, leaf
@@ -57,7 +58,7 @@ def both_sweeps(network, x, backends=("sequential", "reference")):
     circuit, state, x, leaves = leaves_of(network, x)
     current = leaf(torch.randn_like(x))
     runs = (circuit.sweep(current, x, state, WholeSequence(backend)) for backend in backends)
-    return *map(tensors, runs), [current, *leaves]
+    return *(tensors(run[:-1]) for run in runs), [current, *leaves]
 
 
 RUNS = pytest.mark.parametrize("run", [both, both_sweeps])
@@ -104,6 +105,23 @@ def test_a_sweep_takes_a_view_for_its_input():
     time = WholeSequence("sequential")
     expected = circuit.sweep(current.contiguous(), driven.contiguous(), state, time)
     assert_same_results(tensors(circuit.sweep(current, driven, state, time)), tensors(expected))
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("batch", [1, 3, 70])
+def test_a_sweep_measures_what_it_changed(batch, dtype):
+    network = NETWORKS["ALIF"]().to(dtype)
+    circuit, state, driven, _ = leaves_of(network, torch.randn(40, batch, 8).to(dtype))
+    time = WholeSequence("sequential")
+    current = circuit.sweep(driven, driven, state, time).following.detach()
+    current[25:, 1:] += 1.0  # the last steps of all samples but the first
+    sweep = circuit.sweep(current, driven, state, time)
+    after = sweep.following.detach()
+    assert_same_results(sweep.progress, progress(after, current, driven))
+    equal = (after == current).all(-1).long().cumprod(0).sum(0)
+    assert torch.equal(sweep.progress.equal, equal)
+    torch.testing.assert_close(sweep.progress.change, (after - current).norm(dim=(0, 2)))
+    torch.testing.assert_close(sweep.progress.size, (after - driven).norm(dim=(0, 2)).detach())
 
 
 def test_second_derivatives_of_a_sweep():
