@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from phc_snn.kernels.graph import Graph
 from phc_snn.kernels.printer import Printer
 from phc_snn.kernels.program import Place, Program, Stores
 from phc_snn.kernels.source import Source
@@ -23,9 +24,22 @@ class Plan(NamedTuple):
     ahead: int = 2
 
 
-class _Triton(Printer):
-    def __init__(self, dtype: torch.dtype) -> None:
+class Triton(Printer):
+    """Operations in Triton.
+
+    Args:
+        dtype: The precision.
+        exact: Round every quotient correctly; else to two units in the last place, without a
+            branch: what a derivative needs.
+
+    Attributes:
+        bounded: Quotients of the graph that `quotient_of` can take.
+    """
+
+    def __init__(self, dtype: torch.dtype, *, exact: bool = True) -> None:
         self._dtype = dtype
+        self._exact = exact
+        self.bounded: frozenset[int] = frozenset()
 
     def constant(self, value: float) -> str:
         return f"tl.full((), {value!r}, real)"  # a bare number would become a float32
@@ -35,7 +49,14 @@ class _Triton(Printer):
 
     def divide(self, x: str, y: str) -> str:
         # The slash is an approximation in float32.
-        return f"tl.div_rn({x}, {y})" if self._dtype == torch.float32 else f"{x} / {y}"
+        rounds = self._exact and self._dtype == torch.float32
+        return f"tl.div_rn({x}, {y})" if rounds else f"{x} / {y}"
+
+    def _expression(self, graph: Graph, i: int, names: Mapping[int, str]) -> str:
+        if i in self.bounded:
+            x, y = (names[a] for a in graph.nodes[i].args)
+            return f"quotient_of({x}, {y})"
+        return super()._expression(graph, i, names)
 
     def negate(self, x: str) -> str:
         return f"{x} * {self.constant(-1.0)}"  # the minus is a difference from 0 and loses -0
@@ -63,9 +84,42 @@ class Walk(Source):
     def __init__(
         self, program: Program, dtype: torch.dtype, plan: Plan, depths: Sequence[int]
     ) -> None:
-        super().__init__(program, dtype, _Triton(dtype))
+        exact = Triton(dtype)
+        super().__init__(program, dtype, exact)
+        if dtype == torch.float32:
+            exact.bounded = self._quotients_of_sigmoids()
+        self._derivatives = Triton(dtype, exact=False)
         self.plan = plan
         self._depths = depths
+        self._held = [k for k, depth in enumerate(depths) if depth]
+
+    def _quotients_of_sigmoids(self) -> frozenset[int]:
+        """Their denominators are between 1 and 500.
+
+        What is too small for the last bit of the quotient to be right is added to 1/2 and gone.
+        """
+        found = set()
+        for i, (op, args, _) in enumerate(self.program.graph.nodes):
+            if op == "sigmoid":
+                inner = self._graph.needed([self._place[i]], [self._place[args[0]]])
+                found |= {n for n in inner if self._graph.nodes[n].op == "div"}
+        return frozenset(found)
+
+    @property
+    def _shares_lines(self) -> bool:
+        """Whether several threads may hold a lane whose delay goes through memory."""
+        return self.network and not all(self._depths)
+
+    def _weights(self) -> list[str]:
+        """The weights; what is summed over is the row."""
+        if not self.network:
+            return []
+        place = "weight + row[:, None] * width + lane[None, :]"
+        return [
+            "row = tl.arange(0, BLOCK)",
+            "square = (row < width)[:, None] & (lane < width)[None, :]",
+            f"matrix = tl.load({place}, mask=square, other=0.0)",
+        ]
 
     def _row(self, array: str, row: str) -> str:
         return f"{array} + ({row}) * lanes + at" if row != "0" else f"{array} + at"
@@ -110,9 +164,11 @@ class Walk(Source):
         j: int,
         *,
         again: bool = False,
+        derivatives: bool = False,
     ) -> list[str]:
         """Statements that compute some nodes, and where these go."""
-        lines, names = self._printer.statements(
+        printer = self._derivatives if derivatives else self._printer
+        lines, names = printer.statements(
             self._graph, [self._place[node] for _, node in stores], loads
         )
         for target, node in stores:
@@ -159,3 +215,13 @@ class Walk(Source):
 def load(address: str, other: str = "0.0", *, more: str = "") -> str:
     mask = f"lane < tl.where({more}, bound, 0)" if more else "inside"
     return f"tl.load({address}, mask={mask}, other={other})"
+
+
+def given(array: str, variable: str, value: str) -> list[str]:
+    """A variable's value, which is zero where the array is None; known when it is compiled."""
+    return [
+        f"if {array} is None:",
+        f"    {variable} = zero",
+        "else:",
+        f"    {variable} = {value}",
+    ]
