@@ -22,7 +22,7 @@ PLANS = {"chain": Plan(4, 4), "network": Plan(4, 1)}
 """How each kind of program walks through time. On an H100 a pass in blocks of 8 steps was no
 faster, and a network took several times as long to compile."""
 
-WIDTH = {"chain": 32}
+CHAIN = {"BLOCK": 32, "num_warps": 1}
 """Lanes of a chain's program: one warp each, so that few lanes spread over many processors."""
 
 WARPS = {16: 1, 32: 1, 64: 2, 128: 8}
@@ -188,8 +188,8 @@ class Kernel:
             block = max(16, triton.next_power_of_2(neurons))
             width, programs, warps = neurons, batch, WARPS[block]
         else:
-            block = width = WIDTH["chain"]
-            programs, warps = -(-lanes // block), block // 32
+            block = width = CHAIN["BLOCK"]
+            programs, warps = -(-lanes // block), CHAIN["num_warps"]
         if not programs:
             return
         given = {**given, "width": width, "BLOCK": block}
