@@ -14,6 +14,7 @@ from phc_snn.kernels import (
     chain_refusal,
     network_refusal,
     run_network,
+    run_sweep,
 )
 from phc_snn.neurons.base import Neuron
 from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
@@ -76,15 +77,48 @@ class Circuit:
         signal, states = self._pass(spikes, state.synapses, 0, len(self.processes), time)
         return self.connectome.transmit(signal, self._connectome), states
 
+    def driven(self, x: Tensor) -> Tensor:
+        """What the input adds to the current of the neurons."""
+        return x if self.drive == 1.0 else self.drive * x
+
     def sweep(
-        self, current: Tensor, state: PHCState, time: TimeAxis
+        self, current: Tensor, driven: Tensor, state: PHCState, time: WholeSequence
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
-        """`fire` and `transmit` in one: spikes, voltage, synaptic current, and the new state."""
+        """`fire` and `transmit` in one: what follows if the neurons have this current.
+
+        Returns:
+            Spikes, voltage, the current that they lead to, ``synaptic + driven``, and the state
+            after the sequence.
+        """
+        if time.fuses and current.numel():
+            try:
+                results, (neuron, *synapses) = run_sweep(
+                    self._recurrent(state), current, driven, time
+                )
+                spikes, voltage, following = results
+                return spikes, voltage, following, PHCState(neuron, tuple(synapses))
+            except UntraceableError:
+                pass
         (spikes, voltage), (signal, *_), (neuron, *synapses) = run_stages(
             self._chain(state), current, time
         )
         synaptic = self.connectome.transmit(signal, self._connectome)
-        return spikes, voltage, synaptic, PHCState(neuron, tuple(synapses))
+        return spikes, voltage, synaptic + driven, PHCState(neuron, tuple(synapses))
+
+    def silent(self, like: Tensor, state: PHCState, time: TimeAxis) -> Tensor:
+        """Synaptic current of what is under way, as if no neuron fired any more.
+
+        Returns:
+            (steps, B, N): at most as many steps as ``like`` (T, B, N) has. Every later step is like
+            the last one.
+        """
+        steps = len(like)
+        if not any(part.echoes for part in self.processes):
+            # Once all has arrived, nothing changes any more.
+            longest = sum(part.longest for part in self.processes if isinstance(part, Delay))
+            steps = min(steps, longest + 1)
+        synaptic, _ = self.transmit(torch.zeros_like(like[:steps]), state, time)
+        return synaptic
 
     def receive(
         self, state: PHCState, steps: int, time: TimeAxis

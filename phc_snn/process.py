@@ -171,8 +171,11 @@ class Process(nn.Module, abc.ABC):
         features: N, the number of lanes.
         check_finite: Refuse NaN and Inf in the input of `step` and `scan`. One reduction over the
             input; set it to False where the input is known to be finite.
+        echoes: Whether the output can be other than zero while the input is zero and no spike is
+            under way. True unless a subclass knows better.
     """
 
+    echoes: ClassVar[bool] = True
     features: int
     check_finite: bool
 

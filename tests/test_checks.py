@@ -95,7 +95,7 @@ class TestFinite:
             check_finite("x", x)
 
     def test_finite_and_empty_pass(self):
-        check_finite("x", torch.full((3,), torch.finfo(torch.float32).max))
+        check_finite("x", torch.full((3,), torch.finfo(torch.float32).max))  # not so their sum
         check_finite("x", torch.zeros(0, 2, 3))
 
     def test_input_that_needs_a_gradient(self):

@@ -18,6 +18,7 @@ class Inputs(NamedTuple):
         leads: How many steps each lane's delay is shorter than D, (N,); None if none is.
         coefficients: Each broadcasts to (B, N).
         weight: Of the connectome, (N, N); None without one.
+        driven: Of a sweep, what is added to the synaptic current, (T, B, N).
     """
 
     x: Tensor
@@ -26,6 +27,7 @@ class Inputs(NamedTuple):
     leads: Sequence[Tensor | None]
     coefficients: Sequence[Tensor]
     weight: Tensor | None
+    driven: Tensor | None = None
 
 
 class Outputs(NamedTuple):

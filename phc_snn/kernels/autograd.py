@@ -13,8 +13,9 @@ from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
 from phc_snn.kernels.trace import Stage
 
-Composed = Callable[[Tensor, list[Stage], Any], tuple[list[Tensor], list[Any]]]
-"""Input, stages and weights -> results and the stages' new states, in tensor operations."""
+Composed = Callable[[Tensor, Any, list[Stage], Any], tuple[list[Tensor], list[Any]]]
+"""Input, what drives the next sweep, stages and weights -> results and the stages' new states, in
+tensor operations."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class Call:
     composed: Composed
 
     def forward(
-        self, x: Tensor, parts: Parts, *, keep: bool, trajectory: bool
+        self, x: Tensor, driven: Tensor | None, parts: Parts, *, keep: bool, trajectory: bool
     ) -> tuple[Any, list[Tensor]]:
         """What the kernel gives, and the new queues."""
-        out = self.kernel.forward(self.inputs(x, parts), keep=keep, trajectory=trajectory)
+        inputs = self.inputs(x, driven, parts)
+        out = self.kernel.forward(inputs, keep=keep, trajectory=trajectory)
         queues = []
         for line, queue in zip(out.sent, parts.queues, strict=True):
             depth = queue.shape[1]
@@ -39,22 +41,30 @@ class Call:
                 queues.append(line[len(x) :].transpose(0, 1).clone())
         return out, queues
 
-    def inputs(self, x: Tensor, parts: Parts) -> Any:
+    def inputs(self, x: Tensor, driven: Tensor | None, parts: Parts) -> Inputs:
         weight = parts.matrices[0] if parts.matrices else None
         leads = self.template.lead(parts)
-        return Inputs(x, parts.states, parts.queues, leads, parts.coefficients, weight)
+        return Inputs(x, parts.states, parts.queues, leads, parts.coefficients, weight, driven)
 
 
-def apply(call: Call, x: Tensor, parts: Parts, trajectory: bool) -> tuple[list[Tensor], list[Any]]:
+def apply(
+    call: Call,
+    x: Tensor,
+    parts: Parts,
+    *,
+    driven: Tensor | None = None,
+    trajectory: bool = False,
+) -> tuple[list[Tensor], list[Any]]:
     """Results, and the new states of the stages."""
     flat = parts.flat
-    records = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *flat))
+    given = (x, *flat) if driven is None else (x, driven, *flat)
+    records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     if records and trajectory:
         raise UntraceableError("the gradient of the states after every step")
     if records:
-        found = list(_Run.apply(call, x, *flat))
+        found = list(_Run.apply(call, x, driven, *flat))
     else:
-        out, queues = call.forward(x, parts, keep=False, trajectory=trajectory)
+        out, queues = call.forward(x, driven, parts, keep=False, trajectory=trajectory)
         found = [*out.results, *out.states, *queues]
     states = len(found) - len(parts.queues)
     results = states - len(parts.states)
@@ -65,35 +75,35 @@ class _Run(torch.autograd.Function):
     """A kernel, with the gradient of the steps that it took."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, x: Tensor, *flat: Tensor) -> Any:
+    def forward(ctx: Any, call: Call, x: Tensor, driven: Tensor | None, *flat: Tensor) -> Any:
         parts = call.template.sort(flat)
-        out, queues = call.forward(x, parts, keep=True, trajectory=False)
+        out, queues = call.forward(x, driven, parts, keep=True, trajectory=False)
         ctx.call = call
         found = (*out.results, *out.states, *queues)
-        needs = call.template.sort(ctx.needs_input_grad[2:])
+        needs = call.template.sort(ctx.needs_input_grad[3:])
         each = (tuple(kind) for kind in (needs.states, needs.queues, needs.coefficients))
-        wanted = (ctx.needs_input_grad[1], *each, any(needs.matrices))
+        wanted = (*ctx.needs_input_grad[1:3], *each, any(needs.matrices))
         constant = call.kernel.program.constant_results(wanted)
         ctx.mark_non_differentiable(*(found[i] for i in constant))
         current = [out.results[-1]] if call.kernel.program.current is not None else []
-        ctx.save_for_backward(x, *flat, out.kept, *current, *out.sent)
+        ctx.save_for_backward(x, driven, *flat, out.kept, *current, *out.sent)
         ctx.set_materialize_grads(False)
         return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         call: Call = ctx.call
-        x, *rest = ctx.saved_tensors
+        x, driven, *rest = ctx.saved_tensors
         count = sum(call.template.counts)
         flat, (kept, *saved) = rest[:count], rest[count:]
         if torch.is_grad_enabled():
-            return None, *_by_operations(call, x, flat, grads, ctx.needs_input_grad[1:])
+            return None, *_by_operations(call, x, driven, flat, grads, ctx.needs_input_grad[1:])
         parts = call.template.sort(flat)
         current = saved.pop(0) if call.kernel.program.current is not None else None
         results = len(grads) - len(parts.states) - len(parts.queues)
         states = results + len(parts.states)
         found = call.kernel.backward(
-            call.inputs(x, parts),
+            call.inputs(x, driven, parts),
             saved,
             kept,
             current,
@@ -107,9 +117,11 @@ class _Run(torch.autograd.Function):
         return (
             None,
             found.x,
+            # What follows is a sum, so the cotangent of its one term is its own.
+            grads[results - 1] if ctx.needs_input_grad[2] else None,
             *(
                 g.sum_to_size(t.shape).to(t.dtype) if needed else None
-                for g, t, needed in zip(gradients, flat, ctx.needs_input_grad[2:], strict=True)
+                for g, t, needed in zip(gradients, flat, ctx.needs_input_grad[3:], strict=True)
             ),
         )
 
@@ -117,17 +129,18 @@ class _Run(torch.autograd.Function):
 def _by_operations(
     call: Call,
     x: Tensor,
+    driven: Tensor | None,
     flat: list[Tensor],
     grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """Cotangents that can be differentiated again: through tensor operations."""
     stages, weights = call.template.fill(call.template.sort(flat))
-    results, states = call.composed(x, stages, weights)
+    results, states = call.composed(x, driven, stages, weights)
     after = Template(
         [stage._replace(state=new) for stage, new in zip(stages, states, strict=True)]
     ).take_parts()
     outputs = [*results, *after.states, *after.queues]
-    wanted = [t for t, n in zip((x, *flat), needed, strict=True) if n]
+    wanted = [t for t, n in zip((x, driven, *flat), needed, strict=True) if n and t is not None]
     found = iter(cotangents_of(outputs, wanted, grads, create_graph=True))
     return [next(found) if n else None for n in needed]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.kernels import build, loops
+from phc_snn.kernels import build, jit, loops, prefetch
 from phc_snn.kernels.arrays import Gradients, Inputs, Outputs, lines_of, outputs_of
 from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.kernels.memory import empty
@@ -72,8 +72,8 @@ class Kernel:
             if inputs.weight is not None:
                 own |= {"signal": self._row(1, width), "product": self._row(width)}
                 own["sums"] = np.empty((2, neurons))
-                own["factors"] = np.empty((slices.slices, neurons))
-                own["active"] = np.empty(neurons + 1, _COUNT)
+                own["factors"] = np.empty((slices.slices, neurons + 3))
+                own["active"] = np.empty(neurons + 4, _COUNT)
             self._run(self._forward, source.forward, arrays | own, start, stop, width, lanes)
 
         share(blocks, steps * lanes, work)
@@ -162,6 +162,7 @@ class Kernel:
             own["signal"] = self._row(EVERY, width)
             own["outer"] = self._row(width // neurons, neurons, neurons)
             own["outer"][:] = 0
+            own["active"] = np.empty(neurons + 1, _COUNT)
         return own
 
     # --- arrays -------------------------------------------------------------------------------
@@ -169,6 +170,8 @@ class Kernel:
     def _common(self, inputs: Inputs) -> dict[str, Any]:
         steps, batch, neurons = inputs.x.shape
         arrays: dict[str, Any] = {"steps": _COUNT(steps), "x": _rows(inputs.x)}
+        if inputs.driven is not None:
+            arrays["driven"] = _rows(inputs.driven)
         for i, c in enumerate(inputs.coefficients):
             arrays[f"c{i}"] = _lanes(c.to(self._dtype), batch, neurons)
         for k, (queue, lead) in enumerate(zip(inputs.queues, inputs.leads, strict=True)):
@@ -210,6 +213,7 @@ class Kernel:
             "start": _COUNT(start * width),
             "stop": _COUNT(min(stop * width, lanes)),
             "width": _COUNT(width),
+            "ahead": _COUNT(prefetch.steps_ahead(width)),
         }
         function(*(given[name] for name in names))
 
@@ -234,4 +238,6 @@ def _sum_in_order(parts: Tensor) -> Tensor:
 
 @cache
 def _callees() -> str:
-    return Path(loops.__file__).read_text(encoding="utf-8")
+    """What a generated module has built in: it is compiled anew when this changes."""
+    files = (Path(str(module.__file__)) for module in (jit, prefetch, loops))
+    return "".join(file.read_text(encoding="utf-8") for file in files)

@@ -50,13 +50,14 @@ class NumbaSource(Source):
     # --- names of arguments -------------------------------------------------------------------
 
     def _arguments(self) -> tuple[list[str], list[str]]:
-        common = ["start", "stop", "width", "steps", "x"]
+        common = ["start", "stop", "width", "ahead", "steps", "x"]
         common += [f"c{i}" for i in range(self.coefficients)]
         common += self.delay_arguments()
         rows = [f"s{i}" for i in range(self.states)]
         forward = [*common, *(f"states{i}" for i in range(self.states))]
         forward += [f"y{i}" for i in range(self.results)]
         forward += ["kept_states", "trajectory", *rows]
+        forward += ["driven"] if self.program.driven is not None else []
         if self.network:
             forward += ["k", "neurons", "signal", "product", "parts", "top", "bits"]
             forward += ["active", "factors", "sums"]
@@ -69,7 +70,8 @@ class NumbaSource(Source):
         backward += [f"w{i}" for i in range(self.back.kept)]
         backward += [f"a{i}" for i in range(self.coefficients)]
         if self.network:
-            backward += ["neurons", "signal", "pull", "pulled", "weight", "outer", "outer_total"]
+            backward += ["neurons", "signal", "pull", "pulled", "weight"]
+            backward += ["outer", "outer_total", "active"]
         if self.program.current is not None:
             backward += ["current"]
         return forward, backward
@@ -79,9 +81,11 @@ class NumbaSource(Source):
     def _module(self) -> str:
         lines = [
             *_head(self.dtype),
+            "from phc_snn.kernels.jit import compiled",
             "from phc_snn.kernels.loops import (",
-            "    add_and_clear, compiled, exact_product, outer_product, pull_back,",
+            "    add_and_clear, exact_product, outer_product, pull_back,",
             ")",
+            "from phc_snn.kernels.prefetch import ask_for",
             "",
             "",
             "@compiled",
@@ -107,7 +111,19 @@ class NumbaSource(Source):
         states = range(self.states)
         keep = [f"kept_states[t // count({EVERY}), count({i}), at] = s{i}[lane]" for i in states]
         path = [f"trajectory[t, count({i}), at] = s{i}[lane]" for i in states]
-        step = when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
+        rows = ["x", *(f"y{i}" for i in range(self.results))]
+        rows += ["driven"] if self.program.driven is not None else []
+        step = when(
+            "ahead > 0",
+            (
+                *(f"ask_for({row}, t + ahead, low, lanes)" for row in rows),
+                *(
+                    f"ask_for(sent{k}, depth{k} + t + ahead, low, lanes)"
+                    for k in range(self.delays)
+                ),
+            ),
+        )
+        step += when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
         for number, phase in enumerate(self.program.phases):
             if number == self.program.cut:
                 step += [
@@ -130,7 +146,15 @@ class NumbaSource(Source):
 
     def _backward(self) -> list[str]:
         states, coefficients = range(self.states), range(self.coefficients)
-        recompute = _loop(f"p{i}[k, lane] = s{i}[lane]" for i in states)
+        cotangents = [f"g{i}" for i in range(len(self.program.outputs))]
+        recompute = when(
+            "ahead > 0",
+            (
+                *(f"ask_for({g}, t * every{i}, low, lanes)" for i, g in enumerate(cotangents)),
+                "ask_for(gx, t, low, lanes)",
+            ),
+        )
+        recompute += _loop(f"p{i}[k, lane] = s{i}[lane]" for i in states)
         for stores in self.back.recomputed:
             recompute += self._phase(stores, self.back.again)
         rows, nothing = [], []
@@ -142,7 +166,11 @@ class NumbaSource(Source):
             ]
             if port.varied:  # several steps add to one row
                 nothing.append(f"h{i}[arrived_row{i}, lane] = real(0.0)")
-        way_back = [*rows, *_loop(nothing)]
+        # The stretch before this one is read next.
+        streams = ["x", *(f"sent{k}" for k in range(self.delays))]
+        streams += ["current"] if self.program.current is not None else []
+        early = [f"ask_for({row}, begin - count({EVERY}) + back, low, lanes)" for row in streams]
+        way_back = [*when("ahead > 0 and begin > 0", early), *rows, *_loop(nothing)]
         for number, phase in enumerate(self.back.phases):
             way_back += self._pull_back() if number == self.back.cut else []
             way_back += self._phase(phase.stores, self.back.loads)
@@ -186,7 +214,7 @@ class NumbaSource(Source):
             "for first in range(count(0), lanes, neurons):",
             "    outer_product(",
             "        pull, count(0), first, neurons, signal, k, first, neurons,",
-            "        outer[first // neurons],",
+            "        active, outer[first // neurons],",
             "    )",
         ]
 
@@ -239,6 +267,7 @@ class NumbaSource(Source):
             "p": f"p{i}[k, lane]",
             "w": f"w{i}[k, lane]",
             "x": "x[t, at]",
+            "driven": "driven[t, at]",
             "y": f"y{i}[t, at]",
             "current": "current[t, at]",
             "sent": f"sent{i}[depth{i} + t, at]",
@@ -264,7 +293,7 @@ def elementwise_source(name: str, dtype: torch.dtype) -> str:
     return "\n".join(
         [
             *_head(dtype),
-            "from phc_snn.kernels.loops import compiled",
+            "from phc_snn.kernels.jit import compiled",
             "",
             "",
             "@compiled",

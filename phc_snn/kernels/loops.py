@@ -1,42 +1,16 @@
-"""The loops that generated kernels call, and how all of them are compiled."""
+"""The loops that generated kernels call."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.compiler import Compiler
 from numpy import uint64 as count
 
-
-class _Disjoint(Compiler):  # type: ignore[misc]
-    """numba's compiler, told that no two arrays among the arguments overlap.
-
-    Without this a loop over a dozen arrays is not turned into vector instructions.
-    """
-
-    def __init__(self, *args: Any) -> None:
-        *_, flags, _ = args
-        flags.noalias = True
-        super().__init__(*args)
+from phc_snn.kernels.jit import compiled, contracted
+from phc_snn.kernels.prefetch import ask_for
 
 
-# No contraction of a * b + c, no reassociation: the bits are those of the operations as written.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "pipeline_class": _Disjoint}
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile, and keep the result on disk."""
-    return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
-
-
-def _contracted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `compiled`, with fused multiply-adds: where sums are exact, or bits are not promised."""
-    return numba.njit(cache=True, fastmath={"contract"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
-
-
-@_contracted
+@contracted
 def exact_product(
     signal: Any,
     k: Any,
@@ -56,11 +30,11 @@ def exact_product(
 
     Args:
         signal: Row ``k``, from ``first`` on, has ``pre`` values.
-        parts: Slices of the weights, (slices, pre, post).
+        parts: Slices of the weights, (slices, pre + 1, post), the last row zero.
         top: Power of two above each row of weights, (post,).
         bits: Of one slice.
-        active: Room for the columns that are not zero, (pre + 1,).
-        factors: Room for their slices, (slices, pre).
+        active: Room for the columns that are not zero, (pre + 4,).
+        factors: Room for their slices, (slices, pre + 3).
         sums: Room for two rows of sums, (2, post).
         out: Gets ``post`` values from ``row`` on.
     """
@@ -73,30 +47,46 @@ def exact_product(
     for a in range(found):
         magnitude = abs(float(signal[k, first + active[a]]))
         largest = magnitude if magnitude > largest else largest
-    mantissa, _ = math.frexp(largest)
-    power = min(largest / mantissa, 2.0**1023) if largest > 0.0 else 1.0
+    power = _power_above(largest)
     for a in range(found):
         rest = float(signal[k, first + active[a]]) / power
         for i in range(slices):
             shift = 1.5 * 2.0 ** (52 - bits * (i + 1))
             factors[i, a] = (rest + shift) - shift
             rest = rest - factors[i, a]
+    # Nothing times a row of zeros: the rows are taken by fours.
+    for a in range(found, found + count(3)):
+        active[a] = pre
+        for i in range(slices):
+            factors[i, a] = 0.0
     total = count(len(sums) - 1)
     for n in range(post):
         sums[total, n] = 0.0
     # The smallest level first, as there.
     for level in range(slices - 1, -1, -1):
         for i in range(level + 1):
+            row_of_sums = count(0) if slices > 1 else total
             _weighted_rows(
-                factors, count(i), active, found, parts, count(level - i), sums, count(0), post
+                factors, count(i), active, found, parts, count(level - i), sums, row_of_sums, post
             )
-            for n in range(post):
-                sums[total, n] += sums[count(0), n]
+            if slices > 1:
+                for n in range(post):
+                    sums[total, n] += sums[count(0), n]
     for n in range(post):
         out[row + n] = sums[total, n] * (power * top[n])
 
 
-@_contracted
+@compiled
+def _power_above(largest: Any) -> Any:
+    """The power of two above a number; 1 for zero."""
+    exponent = np.float64(largest).view(np.int64) >> np.int64(52)
+    if np.int64(0) < exponent < np.int64(2046):
+        return np.int64((exponent + np.int64(1)) << np.int64(52)).view(np.float64)
+    mantissa, _ = math.frexp(largest)
+    return min(largest / mantissa, 2.0**1023) if largest > 0.0 else 1.0
+
+
+@contracted
 def _weighted_rows(
     factors: Any,
     i: Any,
@@ -111,8 +101,7 @@ def _weighted_rows(
     """The sum of ``factors`` times rows of weights; it is exact, so four rows are taken at once."""
     for n in range(post):
         sums[row, n] = 0.0
-    whole = found - found % count(4)
-    for a in range(count(0), whole, count(4)):
+    for a in range(count(0), found, count(4)):
         j0, j1 = active[a], active[a + count(1)]
         j2, j3 = active[a + count(2)], active[a + count(3)]
         f0, f1 = factors[i, a], factors[i, a + count(1)]
@@ -122,19 +111,15 @@ def _weighted_rows(
                 f0 * parts[s, j0, n] + f1 * parts[s, j1, n]
                 + f2 * parts[s, j2, n] + f3 * parts[s, j3, n]
             )  # fmt: skip
-    for a in range(whole, found):
-        j, f = active[a], factors[i, a]
-        for n in range(post):
-            sums[row, n] += f * parts[s, j, n]
 
 
 @compiled
 def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, out: Any) -> None:
     """`phc_snn.numerics.linear` for some rows of ``x`` (rows, K)."""
-    pre, post = count(parts.shape[1]), count(parts.shape[2])
+    pre, post = count(parts.shape[1] - 1), count(parts.shape[2])
     slices = len(parts)
-    active = np.empty(pre + count(1), np.uint64)
-    factors = np.empty((slices, pre))
+    active = np.empty(pre + count(4), np.uint64)
+    factors = np.empty((slices, pre + count(3)))
     sums = np.empty((2, post))
     for row in range(start, stop):
         exact_product(
@@ -142,14 +127,14 @@ def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, o
         )
 
 
-@compiled
+@contracted
 def pull_back(
     cotangent: Any, first: Any, rows: Any, post: Any, weight: Any, out: Any, at: Any, pre: Any
 ) -> None:
     """Some rows of ``cotangent @ weight``, each summed in the order of the postsynaptic neurons.
 
-    Four rows share what is read of the weights. A row's bits do not hang on the others, so nothing
-    is contracted here.
+    Four rows share what is read of the weights. A row's bits do not hang on the others: whether
+    four or one, each sum is the same chain of multiply-adds.
 
     Args:
         cotangent: Has ``rows`` rows of ``post`` values behind one another, from ``first`` on.
@@ -186,7 +171,7 @@ def pull_back(
                 out[at + row * pre + j] += factor * weight[n, j]
 
 
-@_contracted
+@contracted
 def outer_product(
     cotangent: Any,
     k: Any,
@@ -196,13 +181,20 @@ def outer_product(
     row: Any,
     at: Any,
     pre: Any,
+    active: Any,
     out: Any,
 ) -> None:
-    """Add one row's ``signal cotangent^T``, (pre, post), for the columns that are not zero."""
-    for j in range(pre):
+    """Add one row's ``signal cotangent^T``, (pre, post), for the columns that are not zero.
+
+    ``active`` is room for those, (pre + 1,).
+    """
+    found = count(0)
+    for j in range(pre):  # without a branch: which columns are zero cannot be predicted
+        active[found] = j
+        found += count(signal[row, at + j] != 0)
+    for a in range(found):
+        j = active[a]
         factor = signal[row, at + j]
-        if factor == 0:
-            continue
         for n in range(post):
             out[j, n] += factor * cotangent[k, first + n]
 
@@ -213,9 +205,12 @@ def outer_product_rows(
 ) -> None:
     """``signal^T cotangent`` in parts of ``rows`` rows, (parts, pre, post)."""
     pre, post = count(signal.shape[1]), count(cotangent.shape[1])
+    active = np.empty(pre + count(1), np.uint64)
     for part in range(start, stop):
         for row in range(part * rows, min((part + count(1)) * rows, count(len(signal)))):
-            outer_product(cotangent, row, count(0), post, signal, row, count(0), pre, total[part])
+            outer_product(
+                cotangent, row, count(0), post, signal, row, count(0), pre, active, total[part]
+            )
 
 
 @compiled
@@ -229,20 +224,47 @@ def add_and_clear(part: Any, total: Any, neurons: Any) -> None:
 
 @compiled
 def compare(
-    after: Any, before: Any, start: Any, stop: Any, neurons: Any, equal: Any, norms: Any
+    after: Any,
+    before: Any,
+    origin: Any,
+    start: Any,
+    stop: Any,
+    width: Any,
+    ahead: Any,
+    same: Any,
+    leading: Any,
+    change: Any,
+    added: Any,
 ) -> None:
-    """For some samples: leading steps without a difference; sums of squared change and value."""
-    for sample in range(start, stop):
-        change = size = 0.0
-        leading: Any = count(len(after))
+    """For each lane: leading steps without a difference, and two sums of squares.
+
+    Args:
+        after, before: Are compared, (T, lanes).
+        origin: What was added to it is ``after - origin``.
+        start, stop, width: The lanes, and how many at a time.
+        ahead: Steps; see `ask_for`.
+        same: Room for ``width`` lanes.
+        leading: Gets the steps, (lanes,).
+        change, added: Get the sums, of ``after - before`` and of what was added, (lanes,).
+    """
+    for low in range(start, stop, width):
+        lanes = min(low + width, stop) - low
+        for lane in range(lanes):
+            same[lane] = 1
+            leading[low + lane] = 0
+            change[low + lane] = 0
+            added[low + lane] = 0
         for t in range(count(len(after))):
-            for at in range(sample * neurons, (sample + count(1)) * neurons):
-                value = float(after[t, at])
-                difference = value - float(before[t, at])
-                change += difference * difference
-                size += value * value
-                if after[t, at] != before[t, at] and t < leading:
-                    leading = t
-        equal[sample] = leading
-        norms[count(0), sample] = change
-        norms[count(1), sample] = size
+            if ahead > 0:
+                ask_for(after, t + ahead, low, lanes)
+                ask_for(before, t + ahead, low, lanes)
+                ask_for(origin, t + ahead, low, lanes)
+            for lane in range(lanes):
+                at = low + lane
+                value = after[t, at]
+                same[lane] = same[lane] if value == before[t, at] else 0
+                leading[at] += same[lane]
+                step = float(value) - float(before[t, at])
+                share = float(value) - float(origin[t, at])
+                change[at] += step * step
+                added[at] += share * share

@@ -81,6 +81,13 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(array[:size]).view(dtype).view(shape)
 
 
+def new_like(x: Tensor) -> Tensor:
+    """An uninitialised contiguous tensor of the shape, dtype and device of ``x``."""
+    if x.device.type != "cpu":
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return empty(tuple(x.shape), x.dtype)
+
+
 def _renew() -> None:
     pool._lock = threading.Lock()
 

@@ -1,8 +1,8 @@
 """What a kernel computes in one time step, for any machine: a graph, cut into phases.
 
 A phase is a loop over lanes; what one phase stores another may load from other lanes, or from
-another row in time. Chains of processes need one phase, a whole network two, with the product of
-the connectome between them.
+another row in time. Chains of processes need one phase; a whole network, or a sweep over one, two,
+with the product of the connectome between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,9 @@ Stores = list[tuple[Place, int]]
 """Nodes, and where their values go."""
 
 
-Wanted = tuple[bool, tuple[bool, ...], tuple[bool, ...], tuple[bool, ...], bool]
-"""Whether the input, each state, each queue, each coefficient and the weights want a gradient."""
+Wanted = tuple[bool, bool, tuple[bool, ...], tuple[bool, ...], tuple[bool, ...], bool]
+"""Whether the input, what drives the next sweep, each state, each queue, each coefficient and the
+weights want a gradient."""
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Program:
         phases: In order.
         cut: The number of phases before the product of the connectome; None without one.
         x: The node of the input.
+        driven: Of a sweep, the node of what is added to the synaptic current.
         outputs: Place of each result over time, ``("y", i)``, or ``("sent", k)`` where what a delay
             is sent is a result as well.
         stages: The nodes of each stage.
@@ -61,6 +63,7 @@ class Program:
     signal: int | None = None
     product: int | None = None
     current: int | None = None
+    driven: int | None = None
     _constant: dict[Wanted, list[int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -82,6 +85,8 @@ class Program:
         found |= {port.arrived: ("arrived", k) for k, port in enumerate(self.ports)}
         if self.product is not None:
             found[self.product] = ("product", 0)
+        if self.driven is not None:
+            found[self.driven] = ("driven", 0)
         return found
 
     def constant_results(self, wanted: Wanted) -> list[int]:
@@ -93,12 +98,15 @@ class Program:
     def _find_constant(
         self,
         x: bool,
+        driven: bool,
         states: tuple[bool, ...],
         queues: tuple[bool, ...],
         coefficients: tuple[bool, ...],
         weight: bool,
     ) -> list[int]:
         moving = {self.x} if x else set()
+        if driven and self.driven is not None:
+            moving.add(self.driven)
         moving |= {before for (before, _), m in zip(self.states, states, strict=True) if m}
         moving |= {node for node, m in zip(self.coefficients, coefficients, strict=True) if m}
         moving |= {port.arrived for port, m in zip(self.ports, queues, strict=True) if m}
@@ -134,6 +142,34 @@ class Program:
             if not self.ports[port].strict:
                 self.phases.append(Phase())  # what arrives may have been sent in this very step
         return trace
+
+    def _transmit(
+        self, tracer: Tracer, signal: int, transmit: Callable[[Any, Any], Any], weights: Any
+    ) -> Symbol:
+        """The synaptic current of a node; the product of the connectome starts a new phase."""
+        coefficients: list[int] = []
+
+        def symbol(tensor: torch.Tensor) -> Any:
+            if tensor.dim() == 2:
+                return Matrix()
+            coefficients.append(tracer.input("coefficient").index)
+            return Symbol(tracer.graph, coefficients[-1])
+
+        try:
+            synaptic: Symbol = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UntraceableError(f"what is no scalar operation ({error})") from error
+        self.matrix_coefficients = tuple(coefficients)
+        products = [i for i, node in enumerate(tracer.graph.nodes) if node.op == "linear"]
+        if len(products) > 1:
+            raise UntraceableError("a connectome of several products")
+        if products:
+            (self.product,) = products
+            (self.signal,) = tracer.graph.nodes[products[0]].args
+            self.phases[-1].stores.append((("signal", 0), self.signal))
+            self.cut = len(self.phases)
+            self.phases.append(Phase())
+        return synaptic
 
     def _return(self, node: int, phase: Phase) -> None:
         """Make a node of a phase a result."""
@@ -186,28 +222,7 @@ def network(
     for stage in behind:
         port = tracer.port(stage) if is_delay(stage) else None
         signal = program._add(tracer, stage, signal, port).outputs[0]
-    coefficients: list[int] = []
-
-    def symbol(tensor: torch.Tensor) -> Any:
-        if tensor.dim() == 2:
-            return Matrix()
-        coefficients.append(tracer.input("coefficient").index)
-        return Symbol(tracer.graph, coefficients[-1])
-
-    try:
-        synaptic = transmit(Symbol(tracer.graph, signal), map_state(symbol, weights))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UntraceableError(f"what is no scalar operation ({error})") from error
-    program.matrix_coefficients = tuple(coefficients)
-    products = [i for i, node in enumerate(tracer.graph.nodes) if node.op == "linear"]
-    if len(products) > 1:
-        raise UntraceableError("a connectome of several products")
-    if products:
-        (program.product,) = products
-        (program.signal,) = tracer.graph.nodes[products[0]].args
-        program.phases[-1].stores.append((("signal", 0), program.signal))
-        program.cut = len(program.phases)
-        program.phases.append(Phase())
+    synaptic = program._transmit(tracer, signal, transmit, weights)
     current = synaptic + Symbol(tracer.graph, program.x)
     program.current = current.index
     phase = program.phases[-1]
@@ -219,6 +234,29 @@ def network(
     program._add(tracer, delay, signal, cut)
     for node in (*fired.outputs, program.current):
         program._return(node, phase)
+    return program
+
+
+def sweep(stages: Sequence[Stage], transmit: Callable[[Any, Any], Any], weights: Any) -> Program:
+    """The neuron and all processes along the axons under a given current, and what they transmit.
+
+    Results are spikes, voltage, and the current that follows: synaptic current and driven input.
+    """
+    tracer = Tracer()
+    program = Program(tracer.graph, tracer.lanes.ports, tracer.input("x").index)
+    program.driven = tracer.input("driven").index
+    neuron, *synapses = stages
+    fired = program._add(tracer, neuron, program.x, None)
+    phase = program.phases[-1]
+    signal = fired.outputs[0]
+    for stage in synapses:
+        port = tracer.port(stage) if is_delay(stage) else None
+        signal = program._add(tracer, stage, signal, port).outputs[0]
+    synaptic = program._transmit(tracer, signal, transmit, weights)
+    following = synaptic + Symbol(tracer.graph, program.driven)
+    for node in fired.outputs:
+        program._return(node, phase)
+    program._return(following.index, program.phases[-1])
     return program
 
 

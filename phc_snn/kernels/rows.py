@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from phc_snn.kernels.memory import empty
-from phc_snn.kernels.threads import share
+from phc_snn.kernels.threads import share, share_lanes
 from phc_snn.numerics.product import slices_of
 
 _ROWS = 512
 """Rows whose part of a weight's gradient is summed in the precision of the input."""
+
+_WIDTH = 256
+"""Lanes of a block of `compare`."""
 
 
 def takes(*tensors: Tensor) -> bool:
@@ -95,21 +98,37 @@ def gradient_of_weight(cotangent: Tensor, x: Tensor) -> Tensor:
     return total.T.to(x.dtype)
 
 
-def compare(after: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each (B,), for (T, B, N): leading equal steps, norm of the change, norm of ``after``."""
-    from phc_snn.kernels import loops
+def compare(after: Tensor, before: Tensor, origin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each (B,), for (T, B, N): leading equal steps, norms of the change and of what is added.
+
+    Args:
+        after, before: Are compared.
+        origin: What ``after`` has been added to.
+    """
+    from phc_snn.kernels import loops, prefetch
 
     steps, batch, neurons = after.shape
-    arrays = [x.detach().contiguous().view(steps, batch * neurons).numpy() for x in (after, before)]
-    equal = torch.empty(batch, dtype=torch.long)
-    norms = torch.empty(2, batch, dtype=torch.float64)
-    found, sums = equal.numpy(), norms.numpy()
+    lanes = batch * neurons
+    arrays = [
+        x.detach().reshape(steps, lanes).contiguous().numpy() for x in (after, before, origin)
+    ]
+    equal = np.empty(lanes, np.int32)
+    squares = np.empty(lanes), np.empty(lanes)
 
     def work(start: int, stop: int) -> None:
-        loops.compare(*arrays, np.uint64(start), np.uint64(stop), np.uint64(neurons), found, sums)
+        ahead = np.uint64(prefetch.steps_ahead(min(_WIDTH, stop - start)))
+        room = np.empty(_WIDTH, np.int32)
+        bounds = np.uint64(start), np.uint64(stop), np.uint64(_WIDTH)
+        loops.compare(*arrays, *bounds, ahead, room, equal, *squares)
 
-    share(batch, after.numel(), work)
-    return equal, *norms.sqrt_().to(after.dtype)
+    share_lanes(lanes, after.numel(), _WIDTH, work)
+    leading = torch.from_numpy(equal).view(batch, neurons).amin(1).long()
+    # One neuron after the other: a sum of torch's may go another way for another batch.
+    norms = torch.zeros(2, batch, dtype=torch.float64)
+    sums = torch.stack([torch.from_numpy(s) for s in squares]).view(2, batch, neurons)
+    for column in sums.unbind(-1):
+        norms += column
+    return leading, *norms.sqrt_().to(after.dtype)
 
 
 def _matrix(x: Tensor) -> Any:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from phc_snn.kernels.autograd import Call, Composed, apply
+from phc_snn.kernels.autograd import Call, apply
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
-from phc_snn.kernels.program import Program, chain, network
+from phc_snn.kernels.program import Program, chain, network, sweep
 from phc_snn.kernels.trace import Stage, is_delay, shape, signature
 from phc_snn.scan.affine import uncompiled
 
@@ -53,21 +53,31 @@ def run_chain(
         UntraceableError: No kernel computes this.
     """
     kernel, template, parts = _of_chain(stages, x)
-    ends = {0, len(stages) - 1}
 
-    def composed(x: Tensor, stages: list[Stage], _: Any) -> tuple[list[Tensor], list[Any]]:
-        signal, results, states = x, list[Tensor](), []
-        for i, stage in enumerate(stages):
-            outputs, state = stage.dynamics(signal, stage.state, stage.coefficients, axis)
-            signal = outputs[0]
-            results += outputs if i in ends else ()
-            states.append(state)
-        return results, states
+    def composed(
+        x: Tensor, _driven: None, stages: list[Stage], _weights: Any
+    ) -> tuple[list[Tensor], list[Any]]:
+        first, last, states = _in_turn(stages, x, axis)
+        return [*first, *(last if len(stages) > 1 else ())], states
 
-    results, states = apply(Call(kernel, template, composed), x, parts, trajectory)
+    results, states = apply(Call(kernel, template, composed), x, parts, trajectory=trajectory)
     traced = kernel.program.stages
     first = tuple(results[: len(traced[0].outputs)])
     return first, tuple(results[-len(traced[-1].outputs) :]), states
+
+
+def _in_turn(
+    stages: Sequence[Stage], x: Tensor, axis: Any
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], list[Any]]:
+    """As `run_chain`, in tensor operations."""
+    first: tuple[Tensor, ...] | None = None
+    last: tuple[Tensor, ...] = (x,)
+    states = []
+    for stage in stages:
+        last, state = stage.dynamics(last[0], stage.state, stage.coefficients, axis)
+        first = last if first is None else first
+        states.append(state)
+    return first or last, last, states
 
 
 class Recurrent(NamedTuple):
@@ -90,14 +100,17 @@ class Recurrent(NamedTuple):
 
 @uncompiled
 def run_network(
-    network: Recurrent, x: Tensor, composed: Composed
+    network: Recurrent,
+    x: Tensor,
+    composed: Callable[[Tensor, list[Stage], Any], tuple[list[Tensor], list[Any]]],
 ) -> tuple[list[Tensor], Any, tuple[Any, ...]]:
     """A recurrent network step by step over a sequence (T, B, N), as `phc_snn.circuit.Circuit.run`.
 
     Args:
         network: The network.
         x: Drive times input.
-        composed: The same in tensor operations, for second derivatives. Its stages are the neuron
+        composed: The same in tensor operations, for second derivatives: of the input, the stages
+            and the weights. Its stages are the neuron
             and the synapses; its results spikes, voltage and current.
 
     Returns:
@@ -110,14 +123,50 @@ def run_network(
     cut = network.cut
     place = len(network.synapses) - cut  # of the neuron, among the stages of the program
 
-    def reordered(x: Tensor, stages: list[Stage], weights: Any) -> tuple[list[Tensor], list[Any]]:
+    def reordered(
+        x: Tensor, _driven: None, stages: list[Stage], weights: Any
+    ) -> tuple[list[Tensor], list[Any]]:
         delay, *behind = stages[:place]
         natural = [stages[place], *stages[place + 1 :], delay, *behind]
         results, (neuron, *states) = composed(x, natural, weights)
         return results, [*states[cut:], neuron, *states[:cut]]
 
-    results, states = apply(Call(kernel, template, reordered), x, parts, False)
+    results, states = apply(Call(kernel, template, reordered), x, parts)
     return results, states[place], (*states[place + 1 :], *states[:place])
+
+
+@uncompiled
+def run_sweep(
+    network: Recurrent, current: Tensor, driven: Tensor, axis: Any
+) -> tuple[list[Tensor], list[Any]]:
+    """One sweep over a recurrent network (T, B, N), as `phc_snn.circuit.Circuit.sweep`.
+
+    Args:
+        network: The network.
+        current: Of the neurons.
+        driven: Drive times input.
+        axis: A `phc_snn.process.TimeAxis` of the same bits, for second derivatives.
+
+    Returns:
+        Spikes, voltage, and the current that follows; the new states of the neuron and of each
+        synaptic process.
+
+    Raises:
+        UntraceableError: No kernel computes this.
+    """
+    if current.device.type != "cpu":
+        # There the product of all steps at once is faster than one in each.
+        raise UntraceableError(f"a sweep with its product on {current.device}")
+    kernel, template, parts = _of_sweep(network, current)
+    transmit = network.connectome.transmit
+
+    def composed(
+        x: Tensor, driven: Tensor, stages: list[Stage], weights: Any
+    ) -> tuple[list[Tensor], list[Any]]:
+        fired, (signal, *_), states = _in_turn(stages, x, axis)
+        return [*fired, transmit(signal, weights) + driven], states
+
+    return apply(Call(kernel, template, composed), current, parts, driven=driven)
 
 
 def chain_refusal(stages: Sequence[Stage], x: Tensor) -> str | None:
@@ -161,16 +210,9 @@ def _of_network(given: Recurrent, x: Tensor) -> tuple[Any, Template, Parts]:
     neuron, synapses, cut, connectome, weights = given
     if not synapses or not is_delay(synapses[cut]):
         raise UntraceableError("no delay")
-    if inspect.ismethod(connectome.transmit):
-        raise UntraceableError("a connectome whose `transmit` is no static method")
-    kind: Any = type(connectome)
-    key = (cut, kind, shape(weights), *map(signature, (neuron, *synapses)))
+    key = (cut, *_network_key(given))
     ahead, delay, behind = synapses[:cut], synapses[cut], synapses[cut + 1 :]
-    template = Template([delay, *behind, neuron, *ahead], weights)
-    parts = template.take_parts()
-    if len(parts.matrices) > 1:
-        raise UntraceableError("a connectome of several matrices")
-    _check(x, parts)
+    template, parts = _network_parts([delay, *behind, neuron, *ahead], weights, x)
     kernel = _kernel(
         (*key, *template.counts),
         x,
@@ -179,6 +221,36 @@ def _of_network(given: Recurrent, x: Tensor) -> tuple[Any, Template, Parts]:
     if x.shape[-1] > kernel.largest:
         raise UntraceableError(f"a connectome of {x.shape[-1]} neurons in a kernel for a GPU")
     return kernel, template, parts
+
+
+def _of_sweep(given: Recurrent, x: Tensor) -> tuple[Any, Template, Parts]:
+    """The kernel for a sweep, and its stages taken apart."""
+    neuron, synapses, _, connectome, weights = given
+    stages = [neuron, *synapses]
+    key = ("sweep", *_network_key(given))
+    template, parts = _network_parts(stages, weights, x)
+    kernel = _kernel(
+        (*key, *template.counts), x, lambda: sweep(stages, connectome.transmit, weights)
+    )
+    return kernel, template, parts
+
+
+def _network_key(given: Recurrent) -> tuple[Hashable, ...]:
+    """What the program of a network hangs on."""
+    transmit = given.connectome.transmit
+    if inspect.ismethod(transmit):
+        raise UntraceableError("a connectome whose `transmit` is no static method")
+    kind: Any = type(given.connectome)
+    return kind, shape(given.weights), *map(signature, (given.neuron, *given.synapses))
+
+
+def _network_parts(stages: Sequence[Stage], weights: Any, x: Tensor) -> tuple[Template, Parts]:
+    template = Template(stages, weights)
+    parts = template.take_parts()
+    if len(parts.matrices) > 1:
+        raise UntraceableError("a connectome of several matrices")
+    _check(x, parts)
+    return template, parts
 
 
 _found: dict[Hashable, Any] = {}

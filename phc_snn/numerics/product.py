@@ -41,7 +41,7 @@ class Slices(NamedTuple):
 
     Attributes:
         bits: Of one slice.
-        transposed: (slices, K, N), float64.
+        transposed: (slices, K + 1, N), float64; the last row is zero.
         top: (N,), the power of two above each row.
     """
 
@@ -58,7 +58,9 @@ def slices_of(weight: Tensor) -> Slices:
     """Take ``weight`` (N, K) apart."""
     bits, count = grid(weight.shape[-1], weight.dtype)
     parts, top = _slice(weight.detach(), bits, count)
-    transposed = torch.stack([part.T for part in parts])
+    transposed = torch.zeros(count, weight.shape[1] + 1, weight.shape[0], dtype=torch.float64)
+    for row, part in zip(transposed, parts, strict=True):
+        row[:-1] = part.T
     return Slices(bits, transposed.numpy(), top[:, 0].numpy())
 
 

@@ -14,8 +14,9 @@ import torch
 from numpy import uint64 as count
 from torch import Tensor
 
-from phc_snn.kernels.loops import compiled
+from phc_snn.kernels.jit import compiled
 from phc_snn.kernels.memory import empty
+from phc_snn.kernels.prefetch import ask_for, steps_ahead
 from phc_snn.kernels.threads import share_lanes
 from phc_snn.scan.affine import refusal_beside
 
@@ -32,7 +33,16 @@ def refusal(a: Tensor, b: Tensor, h0: Tensor) -> str | None:
 
 @compiled
 def _scan_lanes(
-    a: Any, b: Any, h0: Any, out: Any, state: Any, start: Any, stop: Any, width: Any, reverse: Any
+    a: Any,
+    b: Any,
+    h0: Any,
+    out: Any,
+    state: Any,
+    start: Any,
+    stop: Any,
+    width: Any,
+    ahead: Any,
+    reverse: Any,
 ) -> None:
     """States of the lanes ``start`` to ``stop``, block by block; ``state`` is room for one."""
     length = count(len(b))
@@ -43,6 +53,12 @@ def _scan_lanes(
             state[lane] = h0[low + lane]
         for i in range(length):
             t = length - count(1) - i if reverse else i
+            if ahead > 0:
+                later = t - ahead if reverse else t + ahead
+                ask_for(b, later, low, lanes)
+                ask_for(out, later, low, lanes)
+                if varies > 0:
+                    ask_for(a, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 h = a[t * varies, at] * state[lane] + b[t, at]
@@ -64,6 +80,7 @@ def _adjoint_lanes(
     start: Any,
     stop: Any,
     width: Any,
+    ahead: Any,
     reverse: Any,
 ) -> None:
     """The cotangents of a scan: ``l[t] = conj(a[t+1]) l[t+1] + g[t]`` and what follows from it.
@@ -80,6 +97,16 @@ def _adjoint_lanes(
             total[lane] = 0
         for i in range(length):
             t = i if reverse else length - count(1) - i
+            if ahead > 0:
+                later = t + ahead if reverse else t - ahead
+                ask_for(grad, later, low, lanes)
+                ask_for(grad_b, later, low, lanes)
+                if varies > 0:
+                    ask_for(a, later, low, lanes)
+                if len(grad_a) > 0:
+                    ask_for(h, later, low, lanes)
+                if several > 0:
+                    ask_for(grad_a, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 adjoint = state[lane] + grad[t, at]
@@ -158,10 +185,16 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
 
     def work(start: int, stop: int) -> None:
         state = np.empty(_WIDTH, arrays[1].dtype)
-        _scan_lanes(*arrays, state, count(start), count(stop), count(_WIDTH), reverse)
+        _scan_lanes(*arrays, state, *_range(start, stop), reverse)
 
     share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, work)
     return out
+
+
+def _range(start: int, stop: int) -> tuple[Any, ...]:
+    """The lanes to do, how many at a time, and how many steps ahead memory is asked for them."""
+    ahead = steps_ahead(min(_WIDTH, stop - start))
+    return count(start), count(stop), count(_WIDTH), count(ahead)
 
 
 def adjoint(
@@ -186,7 +219,7 @@ def adjoint(
 
     def work(start: int, stop: int) -> None:
         room = np.empty(_WIDTH, arrays[3].dtype), np.empty(_WIDTH, wide)
-        _adjoint_lanes(*arrays, *room, count(start), count(stop), count(_WIDTH), reverse)
+        _adjoint_lanes(*arrays, *room, *_range(start, stop), reverse)
 
     share_lanes(count_lanes, grad.numel(), _WIDTH, work)
     return (grad_a if with_a else None), grad_b, grad_h0

@@ -59,8 +59,7 @@ def record(
     time = WholeSequence("sequential")
     given = current.detach().requires_grad_()
     given.register_post_accumulate_grad_hook(_forget_gradient)  # type: ignore[no-untyped-call]
-    spikes, voltage, synaptic, end = circuit.sweep(given, state, time)
-    image = synaptic + driven
+    spikes, voltage, image, end = circuit.sweep(given, driven, state, time)
     context = _Context(circuit, state, rule, report)
     spikes, voltage, current, *leaves = _Gate.apply(
         context, given, driven.detach(), image, spikes, voltage, *tensors(end)

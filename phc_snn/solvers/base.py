@@ -21,30 +21,30 @@ class Solver(abc.ABC):
 
 
 @torch.no_grad()
-def relative_change(after: Tensor, before: Tensor, *, first: bool) -> Tensor:
-    """(B,) norm of the change relative to the norm of ``after``, over time and neurons.
+def progress(
+    after: Tensor, before: Tensor, driven: Tensor, *, first: bool
+) -> tuple[Tensor, Tensor]:
+    """What a sweep changed; currents (T, B, N).
 
-    Nothing that stays nothing has converged, except in the first sweep, before which no neuron
-    fired.
+    Returns:
+        (B,) leading steps whose current stayed the same in every bit.
+        (B,) norm of the change relative to the norm of the synaptic current, ``after - driven``,
+        over time and neurons. Nothing that stays nothing has converged, except in the first sweep,
+        before which no neuron fired.
     """
-    if _compiled(after, before):
-        _, change, size = rows.compare(after, before)
+    if rows.takes(after, before, driven) and after.numel() > 0:
+        equal, change, size = rows.compare(after, before, driven)
     else:
-        change, size = _norm(after - before), _norm(after)
+        equal = equal_steps(after, before)
+        change, size = _norm(after - before), _norm(after - driven)
     silent = torch.full_like(size, torch.inf if first else 0.0)
-    return torch.where((change == 0) & (size == 0), silent, change / size)
+    return equal, torch.where((change == 0) & (size == 0), silent, change / size)
 
 
 @torch.no_grad()
 def equal_steps(after: Tensor, before: Tensor) -> Tensor:
     """(B,) number of leading steps on which all neurons have the same values; (T, B, N) both."""
-    if _compiled(after, before):
-        return rows.compare(after, before)[0]
     return leading_steps(after == before)
-
-
-def _compiled(after: Tensor, before: Tensor) -> bool:
-    return rows.takes(after, before) and after.numel() > 0
 
 
 def _norm(x: Tensor) -> Tensor:

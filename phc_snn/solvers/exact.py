@@ -75,7 +75,7 @@ class Exact(Solver):
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         _check(circuit, x_seq)
-        driven = circuit.drive * x_seq
+        driven = circuit.driven(x_seq)
         records = torch.is_grad_enabled() and circuit.requires_grad(driven, state)
         if records and self.adjoint == "unrolled":
             return self._unrolled(circuit, x_seq, state)

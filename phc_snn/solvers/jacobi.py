@@ -8,10 +8,11 @@ from torch import Tensor
 
 from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit
+from phc_snn.kernels import new_like
 from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
 from phc_snn.solution import PHCState, Solution
-from phc_snn.solvers.base import Solver, equal_steps, relative_change
+from phc_snn.solvers.base import Solver, equal_steps, progress
 from phc_snn.state import map_state
 
 Start = Literal["driven", "sensory"]
@@ -28,9 +29,9 @@ class Jacobi(Solver):
 
     Args:
         sweeps: k, the number of sweeps (at most, with a tolerance). Default 4.
-        tolerance: Stop a sample when its synaptic current changes by at most this, relative to
-            its norm (the Cauchy criterion, for each sample by itself). It certifies nothing: spikes
-            can still be wrong. None (default): always all the sweeps.
+        tolerance: Stop a sample when its current changes by at most this, relative to the norm of
+            its synaptic current (the Cauchy criterion, for each sample by itself). It certifies
+            nothing: spikes can still be wrong. None (default): always all the sweeps.
         window: Solve in windows of this many steps, each from the final state of the one before;
             None (default) takes the whole sequence as one. With ``window <= sweeps * d`` the result
             is exact (from a ``"driven"`` start).
@@ -104,27 +105,30 @@ class Relaxation:
     def __init__(self, solver: Jacobi, circuit: Circuit, x_seq: Tensor, state: PHCState) -> None:
         self._solver, self._circuit, self._state = solver, circuit, state
         self._time = WholeSequence(solver.backend)
-        self._driven = circuit.drive * x_seq
+        self._driven = circuit.driven(x_seq)
         # What is already under way in the synapses arrives whatever the neurons do now.
-        self._synaptic, _ = circuit.transmit(torch.zeros_like(x_seq), state, self._time)
-        self._current = self._synaptic + (self._driven if solver.start == "driven" else x_seq)
+        synaptic = circuit.silent(x_seq, state, self._time)
+        self._before: Tensor = _Continued.apply(self._driven, synaptic)
+        self._current: Tensor = (
+            self._before if solver.start == "driven" else _Continued.apply(x_seq, synaptic)
+        )
         self._sweeps = 0
 
     def sweep(self) -> Solution:
         """One more sweep; the solution that it gives, with this sweep's residual alone."""
         self._sweeps += 1
         circuit, state, time, current = self._circuit, self._state, self._time, self._current
-        spikes, voltage, synaptic, end = circuit.sweep(current, state, time)
-        self._current = synaptic + self._driven
+        spikes, voltage, following, end = circuit.sweep(current, self._driven, state, time)
         length = len(current)
-        certified = equal_steps(self._current, current)
+        certified, change = progress(following, self._before, self._driven, first=self._sweeps == 1)
+        if self._before is not current:
+            certified = equal_steps(following, current)
         # Without a delay the equations can have several solutions: a fixed point proves nothing.
         if circuit.delay < 1 or (self._sweeps > 1 and self._solver.carry_state):
             certified = torch.zeros_like(certified)
         else:
             certified = certified.clamp(min=min(self._causal_steps(), length))
-        change = relative_change(synaptic, self._synaptic, first=self._sweeps == 1)
-        self._synaptic = synaptic
+        self._before = self._current = following
         if self._solver.carry_state:
             self._state = end
         return Solution(
@@ -142,14 +146,39 @@ class Relaxation:
     def keep(self, chosen: Tensor) -> None:
         """Go on with these samples (a mask) only."""
         self._state = map_state(lambda s: s[chosen], self._state)
-        self._current, self._driven = self._current[:, chosen], self._driven[:, chosen]
-        self._synaptic = self._synaptic[:, chosen]
+        self._driven = self._driven[:, chosen]
+        self._before = self._current = self._current[:, chosen]
 
     def _causal_steps(self) -> int:
         """The steps that are right after these sweeps by causality alone."""
         circuit = self._circuit
         detour = self._solver.start == "sensory" and circuit.drive != 1.0
         return circuit.delay * (self._sweeps - detour)
+
+
+class _Continued(torch.autograd.Function):
+    """``x`` (T, B, N) plus a current (steps, B, N) whose last row stays to the end."""
+
+    @staticmethod
+    def forward(x: Tensor, current: Tensor) -> Tensor:
+        steps = len(current)
+        out = new_like(x)
+        torch.add(x[:steps], current, out=out[:steps])
+        if steps < len(x):
+            torch.add(x[steps:], current[-1], out=out[steps:])
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.steps = len(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        (grad,) = grad_outputs
+        if ctx.steps == len(grad):
+            return grad, grad
+        before, last = grad[: ctx.steps - 1], grad[ctx.steps - 1 :].sum(0, keepdim=True)
+        return grad, torch.cat([before, last])
 
 
 _TIME_FIRST = ("spikes", "voltage", "current")

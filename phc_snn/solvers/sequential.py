@@ -32,7 +32,7 @@ class Sequential(Solver):
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         length, batch = x_seq.shape[:2]
         if circuit.block > 0:
-            spikes, voltage, current, state = circuit.run(circuit.drive * x_seq, state)
+            spikes, voltage, current, state = circuit.run(circuit.driven(x_seq), state)
             proved = torch.full((batch,), length, device=x_seq.device)
             work = 1
         else:
@@ -56,7 +56,7 @@ class Sequential(Solver):
     ) -> tuple[Tensor, Tensor, Tensor, PHCState]:
         """One step: spikes, voltage and current (B, N), and the new state."""
         if circuit.block > 0:
-            return circuit.advance(circuit.drive * x_t, state, OneStep())
+            return circuit.advance(circuit.driven(x_t), state, OneStep())
         spikes, voltage, current, _, state = self._iterate(circuit, x_t, state)
         return spikes, voltage, current, state
 
@@ -78,7 +78,7 @@ class Sequential(Solver):
         self, circuit: Circuit, x_t: Tensor, state: PHCState
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, PHCState]:
         """One step without a delay: spikes, voltage, current, whether it settled, new state."""
-        driven = circuit.drive * x_t
+        driven = circuit.driven(x_t)
         time = OneStep()
         following = driven
         for _ in range(self.transmissions):

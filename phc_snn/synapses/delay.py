@@ -38,6 +38,7 @@ class Delay(Process):
         tensor([0., 0., 1., 2.])
     """
 
+    echoes = False
     delay: Tensor
 
     def __init__(self, features: int, steps: int | Sequence[int] | Tensor = 1) -> None:

@@ -60,6 +60,7 @@ class TsodyksMarkram(Process):
         torch.Size([3, 1, 1])
     """
 
+    echoes = False
     increment = Constrained(0.0, 1.0)
     facilitation_time = Constrained(0.05, exponential=True)
     depression_time = Constrained(0.05, exponential=True)

@@ -12,9 +12,10 @@ def poisoned(monkeypatch):
     def filled(allocate):
         def allocate_and_fill(*args, **kwargs):
             found = allocate(*args, **kwargs)
-            fill = found.fill if isinstance(found, np.ndarray) else found.fill_
-            if isinstance(found, np.ndarray) or found.is_floating_point():
-                fill(float("nan"))
+            if isinstance(found, np.ndarray) and found.dtype.kind in "fc":
+                found.fill(float("nan"))
+            elif isinstance(found, torch.Tensor) and found.is_floating_point():
+                found.fill_(float("nan"))
             return found
 
         return allocate_and_fill

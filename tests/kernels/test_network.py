@@ -6,6 +6,7 @@ import torch
 import phc_snn as phc
 from phc_snn.kernels import UntraceableError
 from phc_snn.kernels.cpu_source import EVERY
+from phc_snn.process import WholeSequence
 from phc_snn.state import map_state, tensors
 from tests.builders import make_network
 from tests.kernels.comparison import BOTH, assert_agree, assert_same_results, gradients, leaf
@@ -32,8 +33,8 @@ NETWORKS = {
 }
 
 
-def both(network, x, composed=True):
-    """Results by the kernel and by operations, and the leaves that both hang on."""
+def leaves_of(network, x):
+    """A circuit, its state and its input, all leaves, and a list of them."""
     circuit = network.circuit(x.dtype)
     circuit._neuron = map_state(leaf, circuit._neuron)
     circuit._synapses = [map_state(leaf, c) for c in circuit._synapses]
@@ -41,33 +42,97 @@ def both(network, x, composed=True):
     state = map_state(leaf, network.initial_state(x.shape[1], dtype=x.dtype))
     x = leaf(x)
     found = tensors((x, state, circuit._neuron, *circuit._synapses, circuit._connectome))
-    leaves = [t for t in found if t.requires_grad]
+    return circuit, state, x, [t for t in found if t.requires_grad]
+
+
+def both(network, x, composed=True):
+    """Results by the kernel and by operations, and the leaves that both hang on."""
+    circuit, state, x, leaves = leaves_of(network, x)
     runs = (circuit._run_compiled, *((circuit._run_composed,) if composed else ()))
     return *(tensors(run(x, state)) for run in runs), leaves
 
 
+def both_sweeps(network, x, backends=("sequential", "reference")):
+    """As `both`, of a sweep; only the first has a kernel."""
+    circuit, state, x, leaves = leaves_of(network, x)
+    current = leaf(torch.randn_like(x))
+    runs = (circuit.sweep(current, x, state, WholeSequence(backend)) for backend in backends)
+    return *map(tensors, runs), [current, *leaves]
+
+
+RUNS = pytest.mark.parametrize("run", [both, both_sweeps])
+
+
+@RUNS
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_results_and_gradients(name, dtype):
+def test_results_and_gradients(name, dtype, run):
     network = NETWORKS[name]().to(dtype)
     for length in (1, 2, EVERY + 1):
         x = torch.randn(length, 3, network.features).to(dtype) + 0.3
-        assert_agree(*both(network, x))
+        assert_agree(*run(network, x))
 
 
-def test_weights_of_several_slices():
+@RUNS
+def test_nothing_is_read_before_it_is_written(run, request):
+    network = NETWORKS["ALIF"]().float()
+    x = torch.randn(EVERY + 1, 3, network.features) + 0.3
+    assert_agree(*run(network, x))  # compiles, which poisoned memory would disturb
+    request.getfixturevalue("poisoned")
+    assert_agree(*run(network, x))
+
+
+@RUNS
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_long_sequences(name, dtype, run):
+    network = NETWORKS[name]().to(dtype)
+    assert_agree(*run(network, torch.randn(1023, 2, network.features).to(dtype) + 0.3))
+
+
+@RUNS
+def test_weights_of_several_slices(run):
     network = dense(130).float()
-    assert_agree(*both(network, torch.randn(EVERY + 1, 2, 130) + 0.3))
+    assert_agree(*run(network, torch.randn(EVERY + 1, 2, 130) + 0.3))
+
+
+def test_a_sweep_takes_a_view_for_its_input():
+    network = dense().double()
+    wide = torch.randn(40, 3, 16, dtype=torch.float64)
+    circuit, state = network.circuit(wide.dtype), network.initial_state(3, dtype=wide.dtype)
+    current, driven = wide[..., ::2], wide[..., 1::2]
+    time = WholeSequence("sequential")
+    expected = circuit.sweep(current.contiguous(), driven.contiguous(), state, time)
+    assert_same_results(tensors(circuit.sweep(current, driven, state, time)), tensors(expected))
+
+
+def test_second_derivatives_of_a_sweep():
+    network = NETWORKS["ALIF"]().double()
+    circuit, state, x, _ = leaves_of(network, torch.randn(6, 2, 8, dtype=torch.float64))
+
+    found = []
+    for backend in ("sequential", "reference"):
+        current = leaf(x)
+        after = circuit.sweep(current, x, state, WholeSequence(backend))[2]
+        (first,) = torch.autograd.grad(after.square().sum(), current, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), [current, x], allow_unused=True))
+    for actual, expected in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["ALIF", "dense"])
-def test_bits_do_not_depend_on_the_threads(name, restore_threads):
+@pytest.mark.parametrize("run", ["network", "sweep"])
+def test_bits_do_not_depend_on_the_threads(name, run, restore_threads):
     network = NETWORKS[name]().float()
     x = torch.randn(300, 128, network.features) + 0.3  # enough values for four threads
     found = []
     for threads in (1, 2, 4, 4):
         torch.set_num_threads(threads)
-        results, leaves = both(network, x, composed=False)
+        torch.manual_seed(1)
+        if run == "network":
+            results, leaves = both(network, x, composed=False)
+        else:
+            results, leaves = both_sweeps(network, x, backends=("sequential",))
         found.append([*results, *gradients(results, leaves)])
     for other in found[1:]:
         assert_same_results(other, found[0])

@@ -1,0 +1,52 @@
+"""Asking memory for rows that a loop over time will need.
+
+A block of few lanes reads a short piece of each row and then jumps to the next one, a page away.
+No processor foresees that, so every step would wait for memory.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy import uint64 as count
+
+from phc_snn.kernels.jit import compiled
+
+_LINE = count(64)
+"""Bytes that memory hands over at once."""
+
+_WIDE = 256
+"""Lanes from which on a row is long enough to be foreseen (measured)."""
+
+_LANES_AHEAD = 1024
+"""How far ahead a row is asked for: this many lanes, whatever the steps (measured)."""
+
+
+def steps_ahead(width: int) -> int:
+    """How many steps before its use a row of blocks of ``width`` lanes is asked for; 0: never."""
+    return 0 if width >= _WIDE else _LANES_AHEAD // max(width, 1)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _ask(typing_context: Any, array: Any, row: Any, at: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        found = context.make_array(signature.args[0])(context, builder, arguments[0])
+        columns = builder.extract_value(found.shape, 1)
+        index = builder.add(builder.mul(arguments[1], columns), arguments[2])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(found.data, [index]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        reading, near, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(prefetch, [place, reading, near, data])
+
+    return types.void(array, row, at), generate
+
+
+@compiled
+def ask_for(array: Any, row: Any, low: Any, lanes: Any) -> None:
+    """The lanes from ``low`` on of a row of an array (T, lanes); past its end nothing happens."""
+    step = _LINE // count(array.itemsize)
+    for lane in range(count(0), lanes, step):
+        _ask(array, row, low + lane)
