@@ -107,3 +107,35 @@ def test_a_classifier_trains_on_the_device():
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
+
+
+def trained(graphed, steps=9):
+    """Losses and parameters of a classifier after some steps; batches of two sizes."""
+    torch.manual_seed(0)
+    model = phc.PHCSSM(3, 2, neurons=16).cuda()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, capturable=True)
+
+    def step(x, labels):
+        optimizer.zero_grad()
+        loss = model.loss(model(x, solver="auto"), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    train = phc.GraphedStep(step, warmup=2) if graphed else step
+    batches = [torch.randn(50, 8 + i % 2, 3, device="cuda") for i in range(steps)]
+    losses = [train(x, (x[..., 0].mean(0) > 0).long()) for x in batches]
+    return [*losses, *(p.detach() for p in model.parameters())]
+
+
+def test_a_graphed_step_has_the_bits_of_the_step():
+    for actual, expected in zip(trained(True), trained(False), strict=True):
+        assert_same_bits(actual, expected)
+
+
+def test_a_step_that_reads_a_value_cannot_be_recorded():
+    train = phc.GraphedStep(lambda x: x * float(x.sum()), warmup=1)
+    x = torch.ones(3, device="cuda")
+    assert train(x).tolist() == [3.0, 3.0, 3.0]
+    with pytest.raises(RuntimeError, match=r"step: cannot be recorded .* capturable=True"):
+        train(x)

@@ -18,9 +18,10 @@ from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
 from phc_snn.numerics.product import grid
 
-PLANS = {"chain": Plan(4, 4), "network": Plan(4, 1)}
-"""How each kind of program walks through time. On an H100 a pass in blocks of 8 steps was no
-faster, and a network took several times as long to compile."""
+PLANS = {"chain": Plan(8, 2), "network": Plan(4, 1)}
+"""How each kind of program walks through time. On an H100 a pass in blocks of 4 steps took a third
+longer; a network in blocks of 8 took twice as long, its registers being full, and a minute to
+compile."""
 
 CHAIN = {"BLOCK": 32, "num_warps": 1}
 """Lanes of a chain's program: one warp each, so that few lanes spread over many processors."""

@@ -34,12 +34,14 @@ class Triton(Printer):
 
     Attributes:
         bounded: Quotients of the graph that `quotient_of` can take.
+        fused: Sums of the graph that may take in a product, rounded once: cotangents.
     """
 
     def __init__(self, dtype: torch.dtype, *, exact: bool = True) -> None:
         self._dtype = dtype
         self._exact = exact
         self.bounded: frozenset[int] = frozenset()
+        self.fused: frozenset[int] = frozenset()
 
     def constant(self, value: float) -> str:
         return f"tl.full((), {value!r}, real)"  # a bare number would become a float32
@@ -56,7 +58,32 @@ class Triton(Printer):
         if i in self.bounded:
             x, y = (names[a] for a in graph.nodes[i].args)
             return f"quotient_of({x}, {y})"
+        node = graph.nodes[i]
+        if i in self.fused and node.op in ("add", "sub"):
+            first, second = node.args
+            minus = node.op == "sub"
+            other = self.negate(names[second]) if minus else names[second]
+            text = self.sum_with(graph, second, names, names[first], minus=minus)
+            text = text or self.sum_with(graph, first, names, other)
+            if text is not None:
+                return text
         return super()._expression(graph, i, names)
+
+    def sum_with(
+        self,
+        graph: Graph,
+        node: int,
+        names: Mapping[int, str],
+        other: str,
+        *,
+        minus: bool = False,
+    ) -> str | None:
+        """``other`` plus a node that is a product, rounded once; None if the node is none."""
+        op, args, _ = graph.nodes[node]
+        if op != "mul" or not all(a in names for a in args):
+            return None
+        x, y = (names[a] for a in args)
+        return f"tl.fma({self.negate(x) if minus else x}, {y}, {other})"
 
     def negate(self, x: str) -> str:
         return f"{x} * {self.constant(-1.0)}"  # the minus is a difference from 0 and loses -0
@@ -84,14 +111,24 @@ class Walk(Source):
     def __init__(
         self, program: Program, dtype: torch.dtype, plan: Plan, depths: Sequence[int]
     ) -> None:
-        exact = Triton(dtype)
-        super().__init__(program, dtype, exact)
+        self._exact = Triton(dtype)
+        super().__init__(program, dtype, self._exact)
         if dtype == torch.float32:
-            exact.bounded = self._quotients_of_sigmoids()
+            self._exact.bounded = self._quotients_of_sigmoids()
         self._derivatives = Triton(dtype, exact=False)
+        self._derivatives.fused = self._cotangents()
         self.plan = plan
         self._depths = depths
         self._held = [k for k, depth in enumerate(depths) if depth]
+
+    def _cotangents(self) -> frozenset[int]:
+        """All that hangs on a cotangent; the rest is of the step, and decides what it decided."""
+        kinds = ("g", "z", "h", "pulled")
+        found = {self._place[n] for n, (kind, _) in self.back.loads.items() if kind in kinds}
+        for i, node in enumerate(self._graph.nodes):
+            if found.intersection(node.args):
+                found.add(i)
+        return frozenset(found)
 
     def _quotients_of_sigmoids(self) -> frozenset[int]:
         """Their denominators are between 1 and 500.
@@ -167,12 +204,18 @@ class Walk(Source):
         derivatives: bool = False,
     ) -> list[str]:
         """Statements that compute some nodes, and where these go."""
-        printer = self._derivatives if derivatives else self._printer
+        printer = self._derivatives if derivatives else self._exact
         lines, names = printer.statements(
             self._graph, [self._place[node] for _, node in stores], loads
         )
         for target, node in stores:
-            lines += self._store(target, names[self._place[node]], j, again)
+            place = self._place[node]
+            if target[0] == "a":
+                name = f"a{target[1]}"
+                text = printer.sum_with(self._graph, place, names, name)
+                lines.append(f"{name} = {text or f'{name} + {names[place]}'}")
+            else:
+                lines += self._store(target, names[place], j, again)
         return lines
 
     def _store(self, place: Place, value: str, j: int, again: bool) -> list[str]:
@@ -184,8 +227,6 @@ class Walk(Source):
         def put(array: str) -> str:
             return f"tl.store({array}{row}, {value}, mask=inside)"
 
-        if kind == "a":
-            return [f"a{i} += {value}"]
         if kind == "signal":
             kept = [f"tl.store(signal + {row}, {value}, mask=inside)"]
             return kept if again else [f"signal = {value}"]
