@@ -7,6 +7,7 @@ no size is read from a cache. The numbers go to ``$OUT/gpu.json`` where that is 
 import json
 import os
 import statistics
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from phc_snn.scan.affine import affine_scan
 SCANS = [(256, 1024, 1024), (64, 4096, 512), (32, 1024, 64), (32, 3000, 16), (4, 17984, 32)]
 PASSES = [(64, 4096, 512), (256, 1024, 1024)]
 NETWORKS = [(32, 1024, 64), (4, 17984, 32)]
+CLASSIFIER = (32, 896, 6, 64)
+"""Batch, steps, channels and neurons of a `PHCSSM` that is trained."""
+
 PASS_ARRAYS = 7.5
 """Arrays that a pass of neuron and synapse has to move, forward and backward."""
 
@@ -41,6 +45,14 @@ def median_ms(calls, repeats=15):
         torch.cuda.synchronize()
         times.append(start.elapsed_time(stop))
     return statistics.median(times)
+
+
+def graphed_ms(step, xs):
+    """As `median_ms`, of a step as a CUDA graph: without the host, whose launches take longer."""
+    train = phc.GraphedStep(step)
+    for _ in range(4):
+        train(xs[0])
+    return median_ms([partial(train, x) for x in xs])
 
 
 def note(what, shape, ms, arrays=None, bandwidth=None, **more):
@@ -96,13 +108,13 @@ def gradients(network, x, solver):
 def check():
     for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
         for steps in (1, 2, 17, 1023):
-            for time in {1, steps}:
-                a = torch.rand(time, 3, 5, dtype=torch.float64, device="cuda").to(dtype)
+            for rows_of_a in {1, steps}:
+                a = torch.rand(rows_of_a, 3, 5, dtype=torch.float64, device="cuda").to(dtype)
                 b = torch.randn(steps, 3, 5, dtype=dtype, device="cuda")
                 for reverse in (False, True):
                     found = triton.launch(a, b, b[0], reverse, tiles=False)
                     expected = reference.scan(a, b, b[0], reverse)
-                    assert torch.equal(found, expected), ("scan", dtype, steps, time, reverse)
+                    assert torch.equal(found, expected), ("scan", dtype, steps, rows_of_a, reverse)
                     if not dtype.is_complex:
                         tiles = triton.launch(a, b, b[0], reverse, tiles=True)
                         torch.testing.assert_close(tiles, expected, rtol=1e-4, atol=1e-4)
@@ -179,8 +191,14 @@ def time_passes(bandwidth):
                 run.run_chain(stages, x, None)
 
         note("pass forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
+
+        def graphed(x, step=step):
+            step(x.detach().requires_grad_())
+
         ms = median_ms([lambda x=x: step(x) for x in xs], 9)
         note("pass forward + backward", shape, ms, PASS_ARRAYS, bandwidth)
+        ms = graphed_ms(graphed, xs)
+        note("pass forward + backward, graphed", shape, ms, PASS_ARRAYS, bandwidth)
 
 
 def time_networks(_):
@@ -197,8 +215,45 @@ def time_networks(_):
             with torch.no_grad():
                 network(x, solver=phc.Sequential())
 
+        def graphed(x, network=network, seed=seed):
+            network.zero_grad()
+            x = x.detach().requires_grad_()
+            network(x, solver=phc.Sequential()).voltage.backward(seed)
+            return x.grad
+
         note("network forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
         note("network training step", shape, median_ms([lambda x=x: step(x) for x in xs], 9))
+        note("network training step, graphed", shape, graphed_ms(graphed, xs))
+
+
+def time_training(_):
+    """All of a training step: the classifier, its loss and the optimiser."""
+    batch, steps, channels, neurons = CLASSIFIER
+    xs = [torch.randn(steps, batch, channels, device="cuda") for _ in range(8)]
+    labels = torch.randint(4, (batch,), device="cuda")
+    for name in ("eager", "graphed"):
+        torch.manual_seed(0)
+        model = phc.PHCSSM(channels, 4, neurons=neurons, solver="auto").cuda()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
+
+        def step(x, labels, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = model.loss(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        train = phc.GraphedStep(step) if name == "graphed" else step
+        for x in xs:
+            train(x, labels)
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for i in range(1000):
+            loss = train(xs[i % len(xs)], labels)
+        torch.cuda.synchronize()
+        ms = 1e3 * (time.perf_counter() - start)
+        shape = (batch, steps, neurons)
+        note(f"1000 training steps, {name}", shape, ms, last_loss=float(loss))
 
 
 def main():
@@ -206,7 +261,7 @@ def main():
     print(card, torch.__version__, flush=True)
     bandwidth = copy_bandwidth()
     print(f"copy {bandwidth:.0f} GB/s", flush=True)
-    for part in (lambda _: check(), time_scans, time_passes, time_networks):
+    for part in (lambda _: check(), time_scans, time_passes, time_networks, time_training):
         try:
             part(bandwidth)
         except Exception:

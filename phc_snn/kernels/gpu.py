@@ -18,10 +18,13 @@ from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
 from phc_snn.numerics.product import grid
 
-PLANS = {"chain": Plan(8, 2), "network": Plan(4, 1)}
-"""How each kind of program walks through time. On an H100 a pass in blocks of 4 steps took a third
-longer; a network in blocks of 8 took twice as long, its registers being full, and a minute to
-compile."""
+PLANS = {"network": Plan(4, 1), torch.float32: Plan(8, 2), torch.float64: Plan(4, 2)}
+"""How a network's program walks through time, and a chain's of each precision.
+
+On an H100 a pass in blocks of 4 steps took a third longer than in blocks of 8; in blocks of 16 it
+was 8 % faster and took 90 s to compile. With blocks of 8 the registers of a network or of float64
+are not enough.
+"""
 
 CHAIN = {"BLOCK": 32, "num_warps": 1}
 """Lanes of a chain's program: one warp each, so that few lanes spread over many processors."""
@@ -44,12 +47,14 @@ class Kernel:
     largest = 128
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
+        if program.driven is not None:
+            raise UntraceableError("a sweep with its product in a kernel for a GPU")
         self.network = program.cut is not None
         if self.network and dtype != torch.float32:
             raise UntraceableError(f"a connectome of {dtype} in a kernel for a GPU")
         self.program = program
         self._dtype = dtype
-        self._plan = PLANS["network" if self.network else "chain"]
+        self._plan = PLANS["network" if self.network else dtype]
         self._made: dict[tuple[int, ...], tuple[TritonSource, Any]] = {}
 
     def _of(self, inputs: Inputs) -> tuple[TritonSource, Any]:
@@ -74,7 +79,7 @@ class Kernel:
         lanes = batch * neurons
         given = self._common(inputs)
         sent = self._lines(inputs)
-        final = [x.new_empty(batch, neurons) for _ in inputs.states]
+        final = list(x.new_empty(len(inputs.states), batch, neurons).unbind(0))
         results = [x.new_empty(steps, batch, neurons) for _ in range(source.results)]
         kept = x.new_empty(self._rows(steps) if keep else 0, source.states, lanes)
         path = x.new_empty(steps if trajectory else 0, source.states, lanes)
@@ -106,7 +111,7 @@ class Kernel:
         _, batch, neurons = x.shape
         given = self._common(inputs)
         gx = torch.empty_like(x, memory_format=torch.contiguous_format)
-        gradients = [x.new_empty(batch, neurons) for _ in states]
+        gradients = list(x.new_empty(len(states), batch, neurons).unbind(0))
         totals = x.new_empty(source.coefficients, batch, neurons, dtype=torch.float64)
         lines = []
         for k, (line, g) in enumerate(zip(sent, queues, strict=True)):
@@ -146,8 +151,8 @@ class Kernel:
         for i, c in enumerate(inputs.coefficients):
             # One row for all samples, as nearly every coefficient has, is not written out for them.
             each = c.dim() == 2 and c.shape[0] > 1
-            row = c.detach().expand(batch if each else 1, neurons)
-            given |= {f"c{i}": row.contiguous(), f"each{i}": neurons if each else 0}
+            given[f"c{i}"] = _lanes(c, batch, neurons) if each else _lanes(c, neurons)
+            given[f"each{i}"] = neurons if each else 0
         for k, (queue, lead) in enumerate(zip(inputs.queues, inputs.leads, strict=True)):
             depth = shortest = queue.shape[1]
             if lead is not None:
@@ -201,9 +206,11 @@ class Kernel:
         )
 
 
-def _lanes(x: Tensor, batch: int, neurons: int) -> Tensor:
-    """What broadcasts to (B, N) as a contiguous tensor of all lanes."""
-    return x.detach().expand(batch, neurons).contiguous()
+def _lanes(x: Tensor, *shape: int) -> Tensor:
+    """What broadcasts to (B, N), or to (N,), as a contiguous tensor of that shape."""
+    if x.shape != shape:
+        x = x.reshape(x.shape[-len(shape) :]).expand(shape)
+    return x.detach().contiguous()
 
 
 def _numbered(name: str, values: Iterable[Any]) -> dict[str, Any]:
