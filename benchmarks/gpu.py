@@ -47,12 +47,19 @@ def median_ms(calls, repeats=15):
     return statistics.median(times)
 
 
-def graphed_ms(step, xs):
-    """As `median_ms`, of a step as a CUDA graph: without the host, whose launches take longer."""
-    train = phc.GraphedStep(step)
-    for _ in range(4):
-        train(xs[0])
-    return median_ms([partial(train, x) for x in xs])
+def captured_ms(calls):
+    """As `median_ms`, of calls as CUDA graphs: without the host, which may take longer."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for call in calls * 2:
+            call()
+    torch.cuda.current_stream().wait_stream(beside)
+    graphs = [torch.cuda.CUDAGraph() for _ in calls]
+    for graph, call in zip(graphs, calls, strict=True):
+        with torch.cuda.graph(graph):
+            call()
+    return median_ms([graph.replay for graph in graphs])
 
 
 def note(what, shape, ms, arrays=None, bandwidth=None, **more):
@@ -167,13 +174,13 @@ def time_scans(bandwidth):
         a = torch.rand(shape[2], device="cuda")
         for backend in ("triton_sequential", "triton"):
             calls = [partial(affine_scan, a, x, backend=backend) for x in xs]
-            ms = median_ms(calls)
-            note(f"scan {backend}", shape, ms, 2, bandwidth)
+            note(f"scan {backend}", shape, median_ms(calls), 2, bandwidth)
+            note(f"scan {backend}, captured", shape, captured_ms(calls), 2, bandwidth)
 
 
 def time_passes(bandwidth):
     for shape in PASSES:
-        xs = [x.requires_grad_() for x in sets(shape, 2)]
+        xs = sets(shape, 2)
         network = make_network(shape[2]).cuda()
         seed = torch.randn(shape[1], shape[0], shape[2], device="cuda")
         circuit = network.circuit(torch.float32)
@@ -182,48 +189,40 @@ def time_passes(bandwidth):
         stages += circuit._stages(state.synapses, 0, len(circuit.processes))
 
         def step(x, stages=stages, seed=seed):
+            x = x.detach().requires_grad_()
             _, (signal, *_), _ = run.run_chain(stages, x, None)
             signal.backward(seed, retain_graph=False, inputs=[x])
-            x.grad = None
 
         def forward(x, stages=stages):
             with torch.no_grad():
                 run.run_chain(stages, x, None)
 
-        note("pass forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
-
-        def graphed(x, step=step):
-            step(x.detach().requires_grad_())
-
-        ms = median_ms([lambda x=x: step(x) for x in xs], 9)
-        note("pass forward + backward", shape, ms, PASS_ARRAYS, bandwidth)
-        ms = graphed_ms(graphed, xs)
-        note("pass forward + backward, graphed", shape, ms, PASS_ARRAYS, bandwidth)
+        note("pass forward", shape, median_ms([partial(forward, x) for x in xs]))
+        calls = [partial(step, x) for x in xs]
+        for name, ms in (("", median_ms(calls)), (", captured", captured_ms(calls))):
+            note(f"pass forward + backward{name}", shape, ms, PASS_ARRAYS, bandwidth)
 
 
 def time_networks(_):
     for shape in NETWORKS:
         network = make_network(shape[2]).cuda()
-        xs = [x.requires_grad_() for x in sets(shape)]
+        network.check_finite = False  # it waits for the answer
+        xs = sets(shape)
         seed = torch.randn_like(xs[0])
 
         def step(x, network=network, seed=seed):
+            network.zero_grad()
+            x = x.detach().requires_grad_()
             network(x, solver=phc.Sequential()).voltage.backward(seed)
-            x.grad = None
 
         def forward(x, network=network):
             with torch.no_grad():
                 network(x, solver=phc.Sequential())
 
-        def graphed(x, network=network, seed=seed):
-            network.zero_grad()
-            x = x.detach().requires_grad_()
-            network(x, solver=phc.Sequential()).voltage.backward(seed)
-            return x.grad
-
-        note("network forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
-        note("network training step", shape, median_ms([lambda x=x: step(x) for x in xs], 9))
-        note("network training step, graphed", shape, graphed_ms(graphed, xs))
+        note("network forward", shape, median_ms([partial(forward, x) for x in xs]))
+        calls = [partial(step, x) for x in xs]
+        note("network training step", shape, median_ms(calls))
+        note("network training step, captured", shape, captured_ms(calls))
 
 
 def time_training(_):

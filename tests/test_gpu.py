@@ -109,10 +109,10 @@ def test_a_classifier_trains_on_the_device():
     assert losses[-1] < losses[0]
 
 
-def trained(graphed, steps=9):
+def trained(delay, graphed, steps=9):
     """Losses and parameters of a classifier after some steps; batches of two sizes."""
     torch.manual_seed(0)
-    model = phc.PHCSSM(3, 2, neurons=16).cuda()
+    model = phc.PHCSSM(3, 2, neurons=16, delay=delay).cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, capturable=True)
 
     def step(x, labels):
@@ -128,8 +128,9 @@ def trained(graphed, steps=9):
     return [*losses, *(p.detach() for p in model.parameters())]
 
 
-def test_a_graphed_step_has_the_bits_of_the_step():
-    for actual, expected in zip(trained(True), trained(False), strict=True):
+@pytest.mark.parametrize("delay", [1, [1, 2, 3, 9] * 4], ids=["one", "several"])
+def test_a_graphed_step_has_the_bits_of_the_step(delay):
+    for actual, expected in zip(trained(delay, True), trained(delay, False), strict=True):
         assert_same_bits(actual, expected)
 
 

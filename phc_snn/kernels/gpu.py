@@ -16,6 +16,7 @@ from phc_snn.kernels.gpu_source import TritonSource
 from phc_snn.kernels.gpu_walk import Plan
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
+from phc_snn.kernels.trace import extremes
 from phc_snn.numerics.product import grid
 
 PLANS = {"network": Plan(4, 1), torch.float32: Plan(8, 2), torch.float64: Plan(4, 2)}
@@ -157,7 +158,7 @@ class Kernel:
             depth = shortest = queue.shape[1]
             if lead is not None:
                 given[f"lead{k}"] = lead.contiguous()
-                shortest -= int(lead.max()) if lead.numel() else 0
+                shortest -= extremes(lead)[1]
             given |= {f"depth{k}": depth, f"NEAR{k}": int(shortest < self._plan.unroll)}
         return given
 
