@@ -1,8 +1,8 @@
 """Programs on the CPU: arrays for the generated loops, and their threads."""
 
 import math
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.kernels import build, jit, loops, prefetch
+from phc_snn.kernels import build, hints, jit, loops
 from phc_snn.kernels.arrays import Gradients, Inputs, Outputs, lines_of, outputs_of
 from phc_snn.kernels.cpu_source import EVERY, NumbaSource
 from phc_snn.kernels.memory import empty
@@ -37,6 +37,7 @@ class Kernel:
         self.source = NumbaSource(program, dtype)
         self.program = program
         self._dtype = dtype
+        self._real = torch.empty(0, dtype=dtype).numpy().dtype
         module = build.load(self.source.text, "cpu", _callees())
         self._forward, self._backward = module.forward, module.backward
 
@@ -63,20 +64,21 @@ class Kernel:
                 "k": _COUNT(0),
                 "parts": slices.transposed,
                 "top": slices.top,
-                "bits": slices.bits,
+                "shifts": slices.shifts,
             }
         width, blocks = self._blocks(batch, neurons)
 
-        def work(start: int, stop: int) -> None:
+        def prepare(start: int, stop: int) -> Callable[[], object]:
             own = {f"s{i}": self._row(width) for i in range(source.states)}
             if inputs.weight is not None:
                 own |= {"signal": self._row(1, width), "product": self._row(width)}
                 own["sums"] = np.empty((2, neurons))
                 own["factors"] = np.empty((slices.slices, neurons + 3))
                 own["active"] = np.empty(neurons + 4, _COUNT)
-            self._run(self._forward, source.forward, arrays | own, start, stop, width, lanes)
+            own |= _range(start * width, min(stop * width, lanes), width)
+            return _bound(self._forward, source.forward, arrays | own)
 
-        share(blocks, steps * lanes, work)
+        share(blocks, steps * lanes, prepare)
         last = [torch.from_numpy(s).reshape(batch, neurons) for s in states]
         return outputs_of(
             self.program, inputs, results, last, path if trajectory else None, sent, kept
@@ -98,7 +100,7 @@ class Kernel:
         lanes = batch * neurons
         arrays = self._common(inputs)
         arrays |= {f"sent{k}": _rows(line) for k, line in enumerate(sent)}
-        nothing = np.zeros((1, lanes), x.new_empty(0).numpy().dtype)
+        nothing = np.zeros((1, lanes), self._real)
         for i, g in enumerate(results):
             arrays |= {
                 f"every{i}": _COUNT(g is not None),
@@ -131,12 +133,13 @@ class Kernel:
                 "outer_total": outer_total,
             }
 
-        def work(start: int, stop: int) -> None:
+        def prepare(start: int, stop: int) -> Callable[[], object]:
             own = self._room_back(inputs, width)
-            self._run(self._backward, source.backward, arrays | own, start, stop, width, lanes)
+            own |= _range(start * width, min(stop * width, lanes), width)
+            return _bound(self._backward, source.backward, arrays | own)
 
         if steps:
-            share(blocks, steps * lanes, work)
+            share(blocks, steps * lanes, prepare)
         else:
             gx.zero_()
         return Gradients(
@@ -197,25 +200,20 @@ class Kernel:
         return empty(shape, self._dtype)
 
     def _row(self, *shape: int) -> Any:
-        return torch.empty(shape, dtype=self._dtype).numpy()
+        return np.empty(shape, self._real)
 
-    @staticmethod
-    def _run(
-        function: Any,
-        names: Sequence[str],
-        arrays: dict[str, Any],
-        start: int,
-        stop: int,
-        width: int,
-        lanes: int,
-    ) -> None:
-        given = arrays | {
-            "start": _COUNT(start * width),
-            "stop": _COUNT(min(stop * width, lanes)),
-            "width": _COUNT(width),
-            "ahead": _COUNT(prefetch.steps_ahead(width)),
-        }
-        function(*(given[name] for name in names))
+
+def _range(start: int, stop: int, width: int) -> dict[str, Any]:
+    """Lanes to do, how many at a time, and how many steps ahead memory is asked for them."""
+    values = {"start": start, "stop": stop, "width": width, "ahead": hints.steps_ahead(width)}
+    return {name: _COUNT(value) for name, value in values.items()}
+
+
+def _bound(
+    function: Callable[..., object], names: Sequence[str], arrays: dict[str, Any]
+) -> Callable[[], object]:
+    """The call of a function with the arguments of these names."""
+    return partial(function, *(arrays[name] for name in names))
 
 
 def _rows(x: Tensor) -> Any:
@@ -239,5 +237,5 @@ def _sum_in_order(parts: Tensor) -> Tensor:
 @cache
 def _callees() -> str:
     """What a generated module has built in: it is compiled anew when this changes."""
-    files = (Path(str(module.__file__)) for module in (jit, prefetch, loops))
+    files = (Path(str(module.__file__)) for module in (jit, hints, loops))
     return "".join(file.read_text(encoding="utf-8") for file in files)

@@ -59,7 +59,7 @@ class NumbaSource(Source):
         forward += ["kept_states", "trajectory", *rows]
         forward += ["driven"] if self.program.driven is not None else []
         if self.network:
-            forward += ["k", "neurons", "signal", "product", "parts", "top", "bits"]
+            forward += ["k", "neurons", "signal", "product", "parts", "top", "shifts"]
             forward += ["active", "factors", "sums"]
         backward = [*common, "kept_states", *(f"z{i}" for i in range(self.states)), "gx"]
         backward += self.cotangent_arguments()
@@ -85,7 +85,7 @@ class NumbaSource(Source):
             "from phc_snn.kernels.loops import (",
             "    add_and_clear, exact_product, outer_product, pull_back,",
             ")",
-            "from phc_snn.kernels.prefetch import ask_for",
+            "from phc_snn.kernels.hints import ask_for, wide_vectors",
             "",
             "",
             "@compiled",
@@ -102,6 +102,7 @@ class NumbaSource(Source):
 
     def _block(self, body: Iterable[str]) -> list[str]:
         return [
+            "wide_vectors()",
             "for low in range(start, stop, width):",
             "    lanes = min(low + width, stop) - low",
             *indent(body),
@@ -113,23 +114,15 @@ class NumbaSource(Source):
         path = [f"trajectory[t, count({i}), at] = s{i}[lane]" for i in states]
         rows = ["x", *(f"y{i}" for i in range(self.results))]
         rows += ["driven"] if self.program.driven is not None else []
-        step = when(
-            "ahead > 0",
-            (
-                *(f"ask_for({row}, t + ahead, low, lanes)" for row in rows),
-                *(
-                    f"ask_for(sent{k}, depth{k} + t + ahead, low, lanes)"
-                    for k in range(self.delays)
-                ),
-            ),
-        )
+        step = [f"ask_for({row}, t + ahead, low, lanes)" for row in rows]
+        step += (f"ask_for(sent{k}, depth{k} + t + ahead, low, lanes)" for k in range(self.delays))
         step += when(f"len(kept_states) > 0 and t % count({EVERY}) == 0", _loop(keep))
         for number, phase in enumerate(self.program.phases):
             if number == self.program.cut:
                 step += [
                     "for first in range(count(0), lanes, neurons):",
                     "    exact_product(",
-                    "        signal, k, first, neurons, parts, top, bits,",
+                    "        signal, k, first, neurons, parts, top, shifts,",
                     "        active, factors, sums, product, first, neurons,",
                     "    )",
                 ]
@@ -147,13 +140,10 @@ class NumbaSource(Source):
     def _backward(self) -> list[str]:
         states, coefficients = range(self.states), range(self.coefficients)
         cotangents = [f"g{i}" for i in range(len(self.program.outputs))]
-        recompute = when(
-            "ahead > 0",
-            (
-                *(f"ask_for({g}, t * every{i}, low, lanes)" for i, g in enumerate(cotangents)),
-                "ask_for(gx, t, low, lanes)",
-            ),
-        )
+        recompute = [
+            *(f"ask_for({g}, t * every{i}, low, lanes)" for i, g in enumerate(cotangents)),
+            "ask_for(gx, t, low, lanes)",
+        ]
         recompute += _loop(f"p{i}[k, lane] = s{i}[lane]" for i in states)
         for stores in self.back.recomputed:
             recompute += self._phase(stores, self.back.again)
@@ -170,7 +160,7 @@ class NumbaSource(Source):
         streams = ["x", *(f"sent{k}" for k in range(self.delays))]
         streams += ["current"] if self.program.current is not None else []
         early = [f"ask_for({row}, begin - count({EVERY}) + back, low, lanes)" for row in streams]
-        way_back = [*when("ahead > 0 and begin > 0", early), *rows, *_loop(nothing)]
+        way_back = [*when("begin > 0", early), *rows, *_loop(nothing)]
         for number, phase in enumerate(self.back.phases):
             way_back += self._pull_back() if number == self.back.cut else []
             way_back += self._phase(phase.stores, self.back.loads)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy import uint64 as count
 
+from phc_snn.kernels.hints import ask_for, wide_vectors
 from phc_snn.kernels.jit import compiled, contracted
-from phc_snn.kernels.prefetch import ask_for
 
 
 @contracted
@@ -18,7 +18,7 @@ def exact_product(
     pre: Any,
     parts: Any,
     top: Any,
-    bits: Any,
+    shifts: Any,
     active: Any,
     factors: Any,
     sums: Any,
@@ -32,12 +32,13 @@ def exact_product(
         signal: Row ``k``, from ``first`` on, has ``pre`` values.
         parts: Slices of the weights, (slices, pre + 1, post), the last row zero.
         top: Power of two above each row of weights, (post,).
-        bits: Of one slice.
+        shifts: Of each slice; adding and subtracting it rounds to the slice's grid, (slices,).
         active: Room for the columns that are not zero, (pre + 4,).
         factors: Room for their slices, (slices, pre + 3).
         sums: Room for two rows of sums, (2, post).
         out: Gets ``post`` values from ``row`` on.
     """
+    wide_vectors()
     slices = len(parts)
     found = count(0)
     for j in range(pre):  # without a branch: which columns are zero cannot be predicted
@@ -51,8 +52,7 @@ def exact_product(
     for a in range(found):
         rest = float(signal[k, first + active[a]]) / power
         for i in range(slices):
-            shift = 1.5 * 2.0 ** (52 - bits * (i + 1))
-            factors[i, a] = (rest + shift) - shift
+            factors[i, a] = (rest + shifts[i]) - shifts[i]
             rest = rest - factors[i, a]
     # Nothing times a row of zeros: the rows are taken by fours.
     for a in range(found, found + count(3)):
@@ -99,6 +99,7 @@ def _weighted_rows(
     post: Any,
 ) -> None:
     """The sum of ``factors`` times rows of weights; it is exact, so four rows are taken at once."""
+    wide_vectors()
     for n in range(post):
         sums[row, n] = 0.0
     for a in range(count(0), found, count(4)):
@@ -114,8 +115,9 @@ def _weighted_rows(
 
 
 @compiled
-def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, out: Any) -> None:
+def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, shifts: Any, out: Any) -> None:
     """`phc_snn.numerics.linear` for some rows of ``x`` (rows, K)."""
+    wide_vectors()
     pre, post = count(parts.shape[1] - 1), count(parts.shape[2])
     slices = len(parts)
     active = np.empty(pre + count(4), np.uint64)
@@ -123,7 +125,7 @@ def exact_rows(x: Any, start: Any, stop: Any, parts: Any, top: Any, bits: Any, o
     sums = np.empty((2, post))
     for row in range(start, stop):
         exact_product(
-            x, row, count(0), pre, parts, top, bits, active, factors, sums, out, row * post, post
+            x, row, count(0), pre, parts, top, shifts, active, factors, sums, out, row * post, post
         )
 
 
@@ -141,24 +143,24 @@ def pull_back(
         weight: (post, pre).
         out: Gets ``rows`` rows of ``pre`` values, from ``at`` on.
     """
+    wide_vectors()
     for i in range(rows * pre):
         out[at + i] = 0
-    whole = rows - rows % count(4)
+    whole, fours = rows - rows % count(4), post - post % count(4)
     for row in range(count(0), whole, count(4)):
         m0 = first + row * post
         m1, m2, m3 = m0 + post, m0 + post + post, m0 + post + post + post
         o0 = at + row * pre
         o1, o2, o3 = o0 + pre, o0 + pre + pre, o0 + pre + pre + pre
-        pairs = post - post % count(2)
-        for n in range(count(0), pairs, count(2)):
-            n1 = n + count(1)
+        for n in range(count(0), fours, count(4)):
+            n1, n2, n3 = n + count(1), n + count(2), n + count(3)
             for j in range(pre):
-                w0, w1 = weight[n, j], weight[n1, j]
-                out[o0 + j] = (out[o0 + j] + cotangent[m0 + n] * w0) + cotangent[m0 + n1] * w1
-                out[o1 + j] = (out[o1 + j] + cotangent[m1 + n] * w0) + cotangent[m1 + n1] * w1
-                out[o2 + j] = (out[o2 + j] + cotangent[m2 + n] * w0) + cotangent[m2 + n1] * w1
-                out[o3 + j] = (out[o3 + j] + cotangent[m3 + n] * w0) + cotangent[m3 + n1] * w1
-        for n in range(pairs, post):
+                w0, w1, w2, w3 = weight[n, j], weight[n1, j], weight[n2, j], weight[n3, j]
+                out[o0 + j] = _add_four(out[o0 + j], cotangent, m0 + n, w0, w1, w2, w3)
+                out[o1 + j] = _add_four(out[o1 + j], cotangent, m1 + n, w0, w1, w2, w3)
+                out[o2 + j] = _add_four(out[o2 + j], cotangent, m2 + n, w0, w1, w2, w3)
+                out[o3 + j] = _add_four(out[o3 + j], cotangent, m3 + n, w0, w1, w2, w3)
+        for n in range(fours, post):
             for j in range(pre):
                 out[o0 + j] += cotangent[m0 + n] * weight[n, j]
                 out[o1 + j] += cotangent[m1 + n] * weight[n, j]
@@ -169,6 +171,15 @@ def pull_back(
             factor = cotangent[first + row * post + n]
             for j in range(pre):
                 out[at + row * pre + j] += factor * weight[n, j]
+
+
+@contracted
+def _add_four(value: Any, cotangent: Any, at: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
+    """``value`` plus four products, one after the other."""
+    value = value + cotangent[at] * w0
+    value = value + cotangent[at + count(1)] * w1
+    value = value + cotangent[at + count(2)] * w2
+    return value + cotangent[at + count(3)] * w3
 
 
 @contracted
@@ -188,6 +199,7 @@ def outer_product(
 
     ``active`` is room for those, (pre + 1,).
     """
+    wide_vectors()
     found = count(0)
     for j in range(pre):  # without a branch: which columns are zero cannot be predicted
         active[found] = j
@@ -204,6 +216,7 @@ def outer_product_rows(
     cotangent: Any, signal: Any, start: Any, stop: Any, rows: Any, total: Any
 ) -> None:
     """``signal^T cotangent`` in parts of ``rows`` rows, (parts, pre, post)."""
+    wide_vectors()
     pre, post = count(signal.shape[1]), count(cotangent.shape[1])
     active = np.empty(pre + count(1), np.uint64)
     for part in range(start, stop):
@@ -216,6 +229,7 @@ def outer_product_rows(
 @compiled
 def add_and_clear(part: Any, total: Any, neurons: Any) -> None:
     """Add the sums of a stretch of time to those of all, which are more precise."""
+    wide_vectors()
     for i in range(neurons):
         for j in range(neurons):
             total[i, j] += part[i, j]
@@ -247,6 +261,7 @@ def compare(
         leading: Gets the steps, (lanes,).
         change, added: Get the sums, of ``after - before`` and of what was added, (lanes,).
     """
+    wide_vectors()
     for low in range(start, stop, width):
         lanes = min(low + width, stop) - low
         for lane in range(lanes):
@@ -255,10 +270,9 @@ def compare(
             change[low + lane] = 0
             added[low + lane] = 0
         for t in range(count(len(after))):
-            if ahead > 0:
-                ask_for(after, t + ahead, low, lanes)
-                ask_for(before, t + ahead, low, lanes)
-                ask_for(origin, t + ahead, low, lanes)
+            ask_for(after, t + ahead, low, lanes)
+            ask_for(before, t + ahead, low, lanes)
+            ask_for(origin, t + ahead, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 value = after[t, at]

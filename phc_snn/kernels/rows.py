@@ -4,6 +4,8 @@ Neither the number of rows nor that of threads changes a bit, also not of the gr
 have a fixed order.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,18 +46,12 @@ def exact_linear(x: Tensor, weight: Tensor) -> Tensor:
     out = empty((*x.shape[:-1], len(weight)), x.dtype)
     flat = out.view(-1).numpy()
 
-    def work(start: int, stop: int) -> None:
-        loops.exact_rows(
-            rows,
-            np.uint64(start),
-            np.uint64(stop),
-            slices.transposed,
-            slices.top,
-            slices.bits,
-            flat,
-        )
+    def prepare(start: int, stop: int) -> Callable[[], object]:
+        bounds = np.uint64(start), np.uint64(stop)
+        weights = slices.transposed, slices.top, slices.shifts
+        return partial(loops.exact_rows, rows, *bounds, *weights, flat)
 
-    share(len(rows), len(rows) * weight.numel(), work)
+    share(len(rows), len(rows) * weight.numel(), prepare)
     return out
 
 
@@ -69,11 +65,12 @@ def gradient_of_input(cotangent: Tensor, weight: Tensor) -> Tensor:
     source, target = _matrix(cotangent).reshape(-1), out.view(-1).numpy()
     rows = len(source) // post
 
-    def work(start: int, stop: int) -> None:
+    def prepare(start: int, stop: int) -> Callable[[], object]:
         places = (np.uint64(start * post), np.uint64(stop - start), np.uint64(post))
-        loops.pull_back(source, *places, matrix, target, np.uint64(start * pre), np.uint64(pre))
+        at = np.uint64(start * pre)
+        return partial(loops.pull_back, source, *places, matrix, target, at, np.uint64(pre))
 
-    share(rows, rows * weight.numel(), work)
+    share(rows, rows * weight.numel(), prepare)
     return out
 
 
@@ -86,12 +83,11 @@ def gradient_of_weight(cotangent: Tensor, x: Tensor) -> Tensor:
     sums = x.new_zeros(parts, x.shape[-1], cotangent.shape[-1])
     array = sums.numpy()
 
-    def work(start: int, stop: int) -> None:
-        loops.outer_product_rows(
-            rows, signal, np.uint64(start), np.uint64(stop), np.uint64(_ROWS), array
-        )
+    def prepare(start: int, stop: int) -> Callable[[], object]:
+        bounds = np.uint64(start), np.uint64(stop), np.uint64(_ROWS)
+        return partial(loops.outer_product_rows, rows, signal, *bounds, array)
 
-    share(parts, len(rows) * sums[:1].numel(), work)
+    share(parts, len(rows) * sums[:1].numel(), prepare)
     total = torch.zeros(sums.shape[1:], dtype=torch.float64)
     for part in sums:
         total += part
@@ -105,7 +101,7 @@ def compare(after: Tensor, before: Tensor, origin: Tensor) -> tuple[Tensor, Tens
         after, before: Are compared.
         origin: What ``after`` has been added to.
     """
-    from phc_snn.kernels import loops, prefetch
+    from phc_snn.kernels import hints, loops
 
     steps, batch, neurons = after.shape
     lanes = batch * neurons
@@ -115,13 +111,13 @@ def compare(after: Tensor, before: Tensor, origin: Tensor) -> tuple[Tensor, Tens
     equal = np.empty(lanes, np.int32)
     squares = np.empty(lanes), np.empty(lanes)
 
-    def work(start: int, stop: int) -> None:
-        ahead = np.uint64(prefetch.steps_ahead(min(_WIDTH, stop - start)))
+    def prepare(start: int, stop: int) -> Callable[[], object]:
+        ahead = np.uint64(hints.steps_ahead(min(_WIDTH, stop - start)))
         room = np.empty(_WIDTH, np.int32)
         bounds = np.uint64(start), np.uint64(stop), np.uint64(_WIDTH)
-        loops.compare(*arrays, *bounds, ahead, room, equal, *squares)
+        return partial(loops.compare, *arrays, *bounds, ahead, room, equal, *squares)
 
-    share_lanes(lanes, after.numel(), _WIDTH, work)
+    share_lanes(lanes, after.numel(), _WIDTH, prepare)
     leading = torch.from_numpy(equal).view(batch, neurons).amin(1).long()
     # One neuron after the other: a sum of torch's may go another way for another batch.
     norms = torch.zeros(2, batch, dtype=torch.float64)

@@ -24,27 +24,33 @@ _GRAIN = 1 << 16
 _state = {"forked": False}
 
 
-def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(start, stop)`` for ranges that cover ``blocks``, at the same time.
+Prepare = Callable[[int, int], Callable[[], object]]
+"""``prepare(start, stop)``: what computes the blocks of a range, and releases Python's lock."""
+
+
+def share(blocks: int, values: int, prepare: Prepare) -> None:
+    """Compute ``blocks`` blocks, in ranges, at the same time.
 
     Args:
         blocks: How many; what a block computes must not depend on the range it is in.
         values: In all blocks together: few of them stay on the calling thread.
-        work: Releases Python's lock.
+        prepare: Called for each range on the calling thread, before any is computed: threads would
+            take turns at it, and wait for one another.
     """
     threads = max(1, min(torch.get_num_threads(), blocks, values // _GRAIN))
     # A forked child has none of its parent's threads, and OpenMP's runtime would wait for them.
     if threads == 1 or _state["forked"]:
-        work(0, blocks)
+        prepare(0, blocks)()
         return
     bounds = [blocks * i // threads for i in range(threads + 1)]
+    parts = [prepare(*bounds[i : i + 2]) for i in range(threads)]
     flushes = _flushes_denormals()
     errors: list[BaseException] = []
 
     def part(i: int) -> None:
         try:
             torch.set_flush_denormal(flushes)  # each thread has a setting of its own
-            work(*bounds[i : i + 2])
+            parts[i]()
         except BaseException as error:
             errors.append(error)
 
@@ -57,15 +63,15 @@ def share(blocks: int, values: int, work: Callable[[int, int], None]) -> None:
         raise errors[0]
 
 
-def share_lanes(lanes: int, values: int, width: int, work: Callable[[int, int], None]) -> None:
+def share_lanes(lanes: int, values: int, width: int, prepare: Prepare) -> None:
     """As `share`, for ranges of lanes whose bounds are multiples of ``width`` where there are many.
 
     With few lanes each thread gets fewer, down to what fills a vector register.
     """
     width = min(width, max(-(-lanes // torch.get_num_threads()), 16))
 
-    def blocks(start: int, stop: int) -> None:
-        work(start * width, min(stop * width, lanes))
+    def blocks(start: int, stop: int) -> Callable[[], object]:
+        return prepare(start * width, min(stop * width, lanes))
 
     share(-(-lanes // width), values, blocks)
 

@@ -40,12 +40,12 @@ class Slices(NamedTuple):
     """A weight matrix as `linear` takes it apart, for compiled loops.
 
     Attributes:
-        bits: Of one slice.
+        shifts: (slices,); adding and subtracting one rounds to the grid of its slice.
         transposed: (slices, K + 1, N), float64; the last row is zero.
         top: (N,), the power of two above each row.
     """
 
-    bits: int
+    shifts: np.ndarray[Any, Any]
     transposed: np.ndarray[Any, Any]
     top: np.ndarray[Any, Any]
 
@@ -61,7 +61,8 @@ def slices_of(weight: Tensor) -> Slices:
     transposed = torch.zeros(count, weight.shape[1] + 1, weight.shape[0], dtype=torch.float64)
     for row, part in zip(transposed, parts, strict=True):
         row[:-1] = part.T
-    return Slices(bits, transposed.numpy(), top[:, 0].numpy())
+    shifts = np.array([_shift(bits, i) for i in range(count)])
+    return Slices(shifts, transposed.numpy(), top[:, 0].numpy())
 
 
 def grid(columns: int, dtype: torch.dtype) -> tuple[int, int]:
@@ -113,6 +114,11 @@ class _Linear(torch.autograd.Function):
         return grad_x, grad_w
 
 
+def _shift(bits: int, i: int) -> float:
+    """Adding and subtracting 1.5 * 2**52 units rounds to whole units, those of slice ``i``."""
+    return float(1.5 * 2.0 ** (52 - bits * (i + 1)))
+
+
 def _slice(rows: Tensor, bits: int, slices: int) -> tuple[list[Tensor], Tensor]:
     """Rows as ``slices`` float64 parts, each on a grid ``bits`` below the last, times ``top``.
 
@@ -127,11 +133,9 @@ def _slice(rows: Tensor, bits: int, slices: int) -> tuple[list[Tensor], Tensor]:
     top = torch.where(largest == 0, 1.0, largest / mantissa).clamp(max=2.0**1023)
     rest = rows.to(torch.float64) / top
     parts = []
-    for i in range(1, slices + 1):
-        # Adding and subtracting 1.5 * 2**52 units rounds to whole units.
-        shift = 1.5 * 2.0 ** (52 - bits * i)
-        part = (rest + shift).sub_(shift)
+    for i in range(slices):
+        part = (rest + _shift(bits, i)).sub_(_shift(bits, i))
         parts.append(part)
-        if i < slices:
+        if i < slices - 1:
             rest = rest - part
     return parts, top

@@ -6,6 +6,8 @@ disk. numba does not contract ``a * h + b`` into a fused multiply-add unless ask
 asked.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -14,9 +16,9 @@ import torch
 from numpy import uint64 as count
 from torch import Tensor
 
+from phc_snn.kernels.hints import ask_for, steps_ahead, wide_vectors
 from phc_snn.kernels.jit import compiled
 from phc_snn.kernels.memory import empty
-from phc_snn.kernels.prefetch import ask_for, steps_ahead
 from phc_snn.kernels.threads import share_lanes
 from phc_snn.scan.affine import refusal_beside
 
@@ -45,6 +47,7 @@ def _scan_lanes(
     reverse: Any,
 ) -> None:
     """States of the lanes ``start`` to ``stop``, block by block; ``state`` is room for one."""
+    wide_vectors()
     length = count(len(b))
     varies = count(len(a) > 1)
     for low in range(start, stop, width):
@@ -53,12 +56,11 @@ def _scan_lanes(
             state[lane] = h0[low + lane]
         for i in range(length):
             t = length - count(1) - i if reverse else i
-            if ahead > 0:
-                later = t - ahead if reverse else t + ahead
-                ask_for(b, later, low, lanes)
-                ask_for(out, later, low, lanes)
-                if varies > 0:
-                    ask_for(a, later, low, lanes)
+            later = t - ahead if reverse else t + ahead
+            ask_for(b, later, low, lanes)
+            ask_for(out, later, low, lanes)
+            if varies > 0:
+                ask_for(a, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 h = a[t * varies, at] * state[lane] + b[t, at]
@@ -87,6 +89,7 @@ def _adjoint_lanes(
 
     ``grad_a`` has no row if it is not asked for, and one if ``a`` is constant.
     """
+    wide_vectors()
     length = count(len(grad))
     varies = count(len(a) > 1)
     several = count(len(grad_a) > 1)
@@ -97,16 +100,15 @@ def _adjoint_lanes(
             total[lane] = 0
         for i in range(length):
             t = i if reverse else length - count(1) - i
-            if ahead > 0:
-                later = t + ahead if reverse else t - ahead
-                ask_for(grad, later, low, lanes)
-                ask_for(grad_b, later, low, lanes)
-                if varies > 0:
-                    ask_for(a, later, low, lanes)
-                if len(grad_a) > 0:
-                    ask_for(h, later, low, lanes)
-                if several > 0:
-                    ask_for(grad_a, later, low, lanes)
+            later = t + ahead if reverse else t - ahead
+            ask_for(grad, later, low, lanes)
+            ask_for(grad_b, later, low, lanes)
+            if varies > 0:
+                ask_for(a, later, low, lanes)
+            if len(grad_a) > 0:
+                ask_for(h, later, low, lanes)
+            if several > 0:
+                ask_for(grad_a, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 adjoint = state[lane] + grad[t, at]
@@ -183,11 +185,11 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
         out.view(b.shape[0], -1).numpy(),
     )
 
-    def work(start: int, stop: int) -> None:
+    def prepare(start: int, stop: int) -> Callable[[], object]:
         state = np.empty(_WIDTH, arrays[1].dtype)
-        _scan_lanes(*arrays, state, *_range(start, stop), reverse)
+        return partial(_scan_lanes, *arrays, state, *_range(start, stop), reverse)
 
-    share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, work)
+    share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, prepare)
     return out
 
 
@@ -217,9 +219,9 @@ def adjoint(
     )
     wide = np.complex128 if grad.is_complex() else np.float64
 
-    def work(start: int, stop: int) -> None:
+    def prepare(start: int, stop: int) -> Callable[[], object]:
         room = np.empty(_WIDTH, arrays[3].dtype), np.empty(_WIDTH, wide)
-        _adjoint_lanes(*arrays, *room, *_range(start, stop), reverse)
+        return partial(_adjoint_lanes, *arrays, *room, *_range(start, stop), reverse)
 
-    share_lanes(count_lanes, grad.numel(), _WIDTH, work)
+    share_lanes(count_lanes, grad.numel(), _WIDTH, prepare)
     return (grad_a if with_a else None), grad_b, grad_h0

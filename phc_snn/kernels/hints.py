@@ -1,7 +1,8 @@
-"""Asking memory for rows that a loop over time will need.
+"""What loops tell memory and the compiler; no result hangs on it.
 
-A block of few lanes reads a short piece of each row and then jumps to the next one, a page away.
-No processor foresees that, so every step would wait for memory.
+A block of lanes reads a piece of each row and then jumps to the next one, a page away. No processor
+foresees that, so every step would wait for memory: rows are asked for ahead. And where there are
+vectors of 512 bits, LLVM prefers half of one; these loops take an eighth less time with whole ones.
 """
 
 from typing import Any
@@ -16,16 +17,13 @@ from phc_snn.kernels.jit import compiled
 _LINE = count(64)
 """Bytes that memory hands over at once."""
 
-_WIDE = 256
-"""Lanes from which on a row is long enough to be foreseen (measured)."""
-
-_LANES_AHEAD = 1024
+_LANES_AHEAD = 4096
 """How far ahead a row is asked for: this many lanes, whatever the steps (measured)."""
 
 
 def steps_ahead(width: int) -> int:
-    """How many steps before its use a row of blocks of ``width`` lanes is asked for; 0: never."""
-    return 0 if width >= _WIDE else _LANES_AHEAD // max(width, 1)
+    """How many steps before its use a row of blocks of ``width`` lanes is asked for."""
+    return -(-_LANES_AHEAD // max(width, 1))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -50,3 +48,15 @@ def ask_for(array: Any, row: Any, low: Any, lanes: Any) -> None:
     step = _LINE // count(array.itemsize)
     for lane in range(count(0), lanes, step):
         _ask(array, row, low + lane)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def wide_vectors(typing_context: Any) -> Any:
+    """The function that this is called in may use the widest vectors that there are."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite knows no attributes with a value, but prints what is in the set.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
