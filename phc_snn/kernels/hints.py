@@ -17,7 +17,7 @@ from phc_snn.kernels.jit import compiled
 _LINE = count(64)
 """Bytes that memory hands over at once."""
 
-_LANES_AHEAD = 4096
+_LANES_AHEAD = 8192
 """How far ahead a row is asked for: this many lanes, whatever the steps (measured)."""
 
 

@@ -10,11 +10,15 @@ import os
 import threading
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 KEPT = 1 << 30
 """Bytes kept at most while nobody uses them."""
+
+_LINE = 64
+"""Bytes of a line of a cache."""
 
 _SMALL = 1 << 17
 """Bytes below which torch's own allocator serves."""
@@ -40,7 +44,10 @@ class _Pool:
             if blocks:
                 self.kept -= size
                 return blocks.pop()
-        return torch.empty(size, dtype=torch.uint8).numpy()
+        # numpy asks for huge pages, torch does not; and vectors want to start at a line of a cache.
+        block = np.empty(size + _LINE, np.uint8)
+        first = -block.ctypes.data % _LINE
+        return block[first : first + size]
 
     def give_back(self, block: Any) -> None:
         with self._lock:
@@ -70,8 +77,6 @@ class _Lease:
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """An uninitialised CPU tensor."""
-    import numpy as np
-
     size = math.prod(shape) * dtype.itemsize
     if size < _SMALL or not pool.enabled:
         return torch.empty(shape, dtype=dtype)

@@ -24,7 +24,7 @@ from phc_snn.scan.affine import refusal_beside
 
 ADJOINT = "numba"
 
-_WIDTH = 512
+_WIDTH = 1024
 """Lanes of a block: their states stay in the first cache."""
 
 
