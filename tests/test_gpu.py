@@ -48,6 +48,20 @@ def test_exact_is_sequential_on_the_device(dtype, gain):
     assert_same_bits(exact.voltage, sequential.voltage)
 
 
+@DTYPES
+@torch.no_grad()
+def test_a_kernel_has_the_bits_of_the_equations_for_input_of_any_size(dtype):
+    """Its quotients are made for what comes in a sigmoid."""
+    neuron = phc.ALIF(64).to("cuda", dtype)
+    exponents = torch.empty(200, 50, 64, dtype=dtype, device="cuda").uniform_(-44.0, 4.0)
+    x = torch.randn_like(exponents) * 10.0**exponents
+    kernel, equations = neuron.scan(x), neuron.scan(x, backend="reference")
+    for actual, expected in zip(
+        [*kernel[:2], *kernel[2]], [*equations[:2], *equations[2]], strict=True
+    ):
+        assert_same_bits(actual, expected)
+
+
 @torch.no_grad()
 def test_a_batch_of_quiet_and_chaotic_samples_on_the_device():
     network = make_network(features=16, gain=6.0, dtype=torch.float32).cuda()
