@@ -7,6 +7,7 @@ no size is read from a cache. The numbers go to ``$OUT/gpu.json`` where that is 
 import json
 import os
 import statistics
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from phc_snn.scan.affine import affine_scan
 SCANS = [(256, 1024, 1024), (64, 4096, 512), (32, 1024, 64), (32, 3000, 16), (4, 17984, 32)]
 PASSES = [(64, 4096, 512), (256, 1024, 1024)]
 NETWORKS = [(32, 1024, 64), (4, 17984, 32)]
+CLASSIFIER = (32, 896, 6, 64)
+"""Batch, steps, channels and neurons of a `PHCSSM` that is trained."""
+
 PASS_ARRAYS = 7.5
 """Arrays that a pass of neuron and synapse has to move, forward and backward."""
 
@@ -41,6 +45,21 @@ def median_ms(calls, repeats=15):
         torch.cuda.synchronize()
         times.append(start.elapsed_time(stop))
     return statistics.median(times)
+
+
+def captured_ms(calls):
+    """As `median_ms`, of calls as CUDA graphs: without the host, which may take longer."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for call in calls * 2:
+            call()
+    torch.cuda.current_stream().wait_stream(beside)
+    graphs = [torch.cuda.CUDAGraph() for _ in calls]
+    for graph, call in zip(graphs, calls, strict=True):
+        with torch.cuda.graph(graph):
+            call()
+    return median_ms([graph.replay for graph in graphs])
 
 
 def note(what, shape, ms, arrays=None, bandwidth=None, **more):
@@ -96,13 +115,13 @@ def gradients(network, x, solver):
 def check():
     for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
         for steps in (1, 2, 17, 1023):
-            for time in {1, steps}:
-                a = torch.rand(time, 3, 5, dtype=torch.float64, device="cuda").to(dtype)
+            for rows_of_a in {1, steps}:
+                a = torch.rand(rows_of_a, 3, 5, dtype=torch.float64, device="cuda").to(dtype)
                 b = torch.randn(steps, 3, 5, dtype=dtype, device="cuda")
                 for reverse in (False, True):
                     found = triton.launch(a, b, b[0], reverse, tiles=False)
                     expected = reference.scan(a, b, b[0], reverse)
-                    assert torch.equal(found, expected), ("scan", dtype, steps, time, reverse)
+                    assert torch.equal(found, expected), ("scan", dtype, steps, rows_of_a, reverse)
                     if not dtype.is_complex:
                         tiles = triton.launch(a, b, b[0], reverse, tiles=True)
                         torch.testing.assert_close(tiles, expected, rtol=1e-4, atol=1e-4)
@@ -155,13 +174,13 @@ def time_scans(bandwidth):
         a = torch.rand(shape[2], device="cuda")
         for backend in ("triton_sequential", "triton"):
             calls = [partial(affine_scan, a, x, backend=backend) for x in xs]
-            ms = median_ms(calls)
-            note(f"scan {backend}", shape, ms, 2, bandwidth)
+            note(f"scan {backend}", shape, median_ms(calls), 2, bandwidth)
+            note(f"scan {backend}, captured", shape, captured_ms(calls), 2, bandwidth)
 
 
 def time_passes(bandwidth):
     for shape in PASSES:
-        xs = [x.requires_grad_() for x in sets(shape, 2)]
+        xs = sets(shape, 2)
         network = make_network(shape[2]).cuda()
         seed = torch.randn(shape[1], shape[0], shape[2], device="cuda")
         circuit = network.circuit(torch.float32)
@@ -170,35 +189,70 @@ def time_passes(bandwidth):
         stages += circuit._stages(state.synapses, 0, len(circuit.processes))
 
         def step(x, stages=stages, seed=seed):
+            x = x.detach().requires_grad_()
             _, (signal, *_), _ = run.run_chain(stages, x, None)
             signal.backward(seed, retain_graph=False, inputs=[x])
-            x.grad = None
 
         def forward(x, stages=stages):
             with torch.no_grad():
                 run.run_chain(stages, x, None)
 
-        note("pass forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
-        ms = median_ms([lambda x=x: step(x) for x in xs], 9)
-        note("pass forward + backward", shape, ms, PASS_ARRAYS, bandwidth)
+        note("pass forward", shape, median_ms([partial(forward, x) for x in xs]))
+        calls = [partial(step, x) for x in xs]
+        for name, ms in (("", median_ms(calls)), (", captured", captured_ms(calls))):
+            note(f"pass forward + backward{name}", shape, ms, PASS_ARRAYS, bandwidth)
 
 
 def time_networks(_):
     for shape in NETWORKS:
         network = make_network(shape[2]).cuda()
-        xs = [x.requires_grad_() for x in sets(shape)]
+        network.check_finite = False  # it waits for the answer
+        xs = sets(shape)
         seed = torch.randn_like(xs[0])
 
         def step(x, network=network, seed=seed):
+            network.zero_grad()
+            x = x.detach().requires_grad_()
             network(x, solver=phc.Sequential()).voltage.backward(seed)
-            x.grad = None
 
         def forward(x, network=network):
             with torch.no_grad():
                 network(x, solver=phc.Sequential())
 
-        note("network forward", shape, median_ms([lambda x=x: forward(x) for x in xs]))
-        note("network training step", shape, median_ms([lambda x=x: step(x) for x in xs], 9))
+        note("network forward", shape, median_ms([partial(forward, x) for x in xs]))
+        calls = [partial(step, x) for x in xs]
+        note("network training step", shape, median_ms(calls))
+        note("network training step, captured", shape, captured_ms(calls))
+
+
+def time_training(_):
+    """All of a training step: the classifier, its loss and the optimiser."""
+    batch, steps, channels, neurons = CLASSIFIER
+    xs = [torch.randn(steps, batch, channels, device="cuda") for _ in range(8)]
+    labels = torch.randint(4, (batch,), device="cuda")
+    for name in ("eager", "graphed"):
+        torch.manual_seed(0)
+        model = phc.PHCSSM(channels, 4, neurons=neurons, solver="auto").cuda()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=True)
+
+        def step(x, labels, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = model.loss(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        train = phc.GraphedStep(step) if name == "graphed" else step
+        for x in xs:
+            train(x, labels)
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for i in range(1000):
+            loss = train(xs[i % len(xs)], labels)
+        torch.cuda.synchronize()
+        ms = 1e3 * (time.perf_counter() - start)
+        shape = (batch, steps, neurons)
+        note(f"1000 training steps, {name}", shape, ms, last_loss=float(loss))
 
 
 def main():
@@ -206,7 +260,7 @@ def main():
     print(card, torch.__version__, flush=True)
     bandwidth = copy_bandwidth()
     print(f"copy {bandwidth:.0f} GB/s", flush=True)
-    for part in (lambda _: check(), time_scans, time_passes, time_networks):
+    for part in (lambda _: check(), time_scans, time_passes, time_networks, time_training):
         try:
             part(bandwidth)
         except Exception:

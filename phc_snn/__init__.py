@@ -41,6 +41,7 @@ from phc_snn.synapses import (
     TsodyksMarkram,
     TsodyksMarkramState,
 )
+from phc_snn.training.graphed import GraphedStep
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = [
     "Exact",
     "Explanation",
     "FastSigmoid",
+    "GraphedStep",
     "HierarchicalConnectome",
     "Jacobi",
     "LIFState",

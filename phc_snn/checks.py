@@ -68,12 +68,19 @@ def check_input(
         )
 
 
-def check_finite(name: str, x: Tensor) -> None:
-    """Refuse NaN and Inf.
+def values_are_known(x: Tensor) -> bool:
+    """Whether a decision can be taken on the values of ``x``.
 
-    Not in a graph that is being compiled or exported: what it does may not hang on values.
+    Not in a graph that is being compiled, exported or captured: it will run on other values.
     """
-    if torch.compiler.is_compiling() or x.numel() == 0:
+    if torch.compiler.is_compiling():
+        return False
+    return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Refuse NaN and Inf, where `values_are_known`."""
+    if x.numel() == 0 or not values_are_known(x):
         return
     # Whatever is not finite makes the sum so too, which costs a sixth of looking at each value. A
     # sum of finite values can overflow: only then they are looked at.

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from phc_snn import numerics
-from phc_snn.checks import check_finite, check_input, check_positive, check_state
+from phc_snn.checks import check_finite, check_input, check_positive, check_state, values_are_known
 from phc_snn.encoder import Encoder
 from phc_snn.neurons import ALIF
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.phc import PHC
 from phc_snn.process import Process
-from phc_snn.readout import add_over_time, check_labels, check_lengths, mean_over_steps
+from phc_snn.readout import add_over_time, check_labels, check_lengths, mean_over_steps, of_neurons
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Solver, solver_from_dict, solver_to_dict
 from phc_snn.state import batch_size
@@ -111,6 +111,8 @@ class PHCSSM(nn.Module):
         >>> deployed = model(x, solver=phc.Sequential()).logits
     """
 
+    neurons_read: Tensor
+
     def __init__(
         self,
         in_features: int,
@@ -166,6 +168,9 @@ class PHCSSM(nn.Module):
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
         self.network = PHC(neuron, synapses, connectome, drive=drive, solver=solver)
         self.network.check_finite = False  # the door is here
+        # On the model's device, so that a step need not wait for the host.
+        for name, members in (("read", topology.readout), *_regions(topology)):
+            self.register_buffer(f"neurons_{name}", members.nonzero()[:, 0], persistent=False)
         read = int(topology.readout.sum())
         self.norm = nn.RMSNorm(read, eps=1e-6)
         self.decoder = nn.Linear(read, num_classes)
@@ -233,7 +238,7 @@ class PHCSSM(nn.Module):
         before = resting if state is None else state
         after = PHCSSMState(
             solution.state,
-            add_over_time(before.total, read[..., self.topology.readout], lengths),
+            add_over_time(before.total, of_neurons(self.neurons_read, read), lengths),
             before.steps + (x_seq.shape[0] if lengths is None else lengths),
         )
         return PHCSSMOutput(self.logits(after), solution, after, lengths)
@@ -248,7 +253,7 @@ class PHCSSM(nn.Module):
         before = resting if state is None else state
         spikes, voltage, network = self.network.step(self.encoder(x_t), before.network)
         read = voltage if self.readout == "voltage" else spikes
-        total = before.total + read[..., self.topology.readout]
+        total = before.total + of_neurons(self.neurons_read, read)
         after = PHCSSMState(network, total, before.steps + 1)
         return self.logits(after), after
 
@@ -280,7 +285,7 @@ class PHCSSM(nn.Module):
         """
         labels = check_labels(labels, len(output.logits))
         spikes, voltage = output.solution.spikes, output.solution.voltage
-        if spikes.numel() and not bool(spikes.any()):
+        if spikes.numel() and values_are_known(spikes) and not bool(spikes.any()):
             warnings.warn(
                 "no neuron fired in this batch; is each input channel standardised (mean 0, "
                 "variance 1)?",
@@ -291,11 +296,10 @@ class PHCSSM(nn.Module):
         )
         if spikes.numel() == 0:
             return loss  # no step, no rate
-        region = self.topology.region.to(labels.device)
-        for r in range(self.topology.regions):
-            members = region == r
-            rate = mean_over_steps(spikes[..., members], output.lengths)
-            power = mean_over_steps(voltage[..., members].square(), output.lengths)
+        for name, _ in _regions(self.topology):
+            members = getattr(self, f"neurons_{name}")
+            rate = mean_over_steps(of_neurons(members, spikes), output.lengths)
+            power = mean_over_steps(of_neurons(members, voltage).square(), output.lengths)
             loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
             loss = loss + self.voltage_weight * power
         return loss
@@ -362,6 +366,11 @@ class PHCSSM(nn.Module):
         if self.check_finite:
             check_finite(name, x)
         return resting
+
+
+def _regions(topology: Topology) -> list[tuple[str, Tensor]]:
+    """The regions' names, and the masks (N,) of their neurons."""
+    return [(f"in_region_{r}", topology.region == r) for r in range(topology.regions)]
 
 
 def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: int = 2) -> Topology:

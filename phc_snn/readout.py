@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.checks import values_are_known
 from phc_snn.scan import affine_scan
 
 
@@ -30,6 +31,8 @@ def check_lengths(lengths: Any, steps: int, x: Tensor) -> None:
         )
     if lengths.device != x.device:
         raise ValueError(f"lengths: is on {lengths.device}, the input on {x.device}")
+    if not values_are_known(lengths):
+        return
     if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
         raise ValueError(
             f"lengths: got {int(lengths.min())} to {int(lengths.max())}, expected 0 to {steps}, "
@@ -38,6 +41,14 @@ def check_lengths(lengths: Any, steps: int, x: Tensor) -> None:
 
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def of_neurons(neurons: Tensor, values: Tensor) -> Tensor:
+    """The part (..., n) of ``values`` (..., N) of the neurons with these numbers, (n,).
+
+    Not by an index: its gradient allows for numbers that come twice, and sorts them.
+    """
+    return values.gather(-1, neurons.expand(*values.shape[:-1], -1))
 
 
 def own_steps(lengths: Tensor, steps: int) -> Tensor:

@@ -48,6 +48,20 @@ def test_exact_is_sequential_on_the_device(dtype, gain):
     assert_same_bits(exact.voltage, sequential.voltage)
 
 
+@DTYPES
+@torch.no_grad()
+def test_a_kernel_has_the_bits_of_the_equations_for_input_of_any_size(dtype):
+    """Its quotients are made for what comes in a sigmoid."""
+    neuron = phc.ALIF(64).to("cuda", dtype)
+    exponents = torch.empty(200, 50, 64, dtype=dtype, device="cuda").uniform_(-44.0, 4.0)
+    x = torch.randn_like(exponents) * 10.0**exponents
+    kernel, equations = neuron.scan(x), neuron.scan(x, backend="reference")
+    for actual, expected in zip(
+        [*kernel[:2], *kernel[2]], [*equations[:2], *equations[2]], strict=True
+    ):
+        assert_same_bits(actual, expected)
+
+
 @torch.no_grad()
 def test_a_batch_of_quiet_and_chaotic_samples_on_the_device():
     network = make_network(features=16, gain=6.0, dtype=torch.float32).cuda()
@@ -107,3 +121,36 @@ def test_a_classifier_trains_on_the_device():
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
+
+
+def trained(delay, graphed, steps=9):
+    """Losses and parameters of a classifier after some steps; batches of two sizes."""
+    torch.manual_seed(0)
+    model = phc.PHCSSM(3, 2, neurons=16, delay=delay).cuda()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, capturable=True)
+
+    def step(x, labels):
+        optimizer.zero_grad()
+        loss = model.loss(model(x, solver="auto"), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    train = phc.GraphedStep(step, warmup=2) if graphed else step
+    batches = [torch.randn(50, 8 + i % 2, 3, device="cuda") for i in range(steps)]
+    losses = [train(x, (x[..., 0].mean(0) > 0).long()) for x in batches]
+    return [*losses, *(p.detach() for p in model.parameters())]
+
+
+@pytest.mark.parametrize("delay", [1, [1, 2, 3, 9] * 4], ids=["one", "several"])
+def test_a_graphed_step_has_the_bits_of_the_step(delay):
+    for actual, expected in zip(trained(delay, True), trained(delay, False), strict=True):
+        assert_same_bits(actual, expected)
+
+
+def test_a_step_that_reads_a_value_cannot_be_recorded():
+    train = phc.GraphedStep(lambda x: x * float(x.sum()), warmup=1)
+    x = torch.ones(3, device="cuda")
+    assert train(x).tolist() == [3.0, 3.0, 3.0]
+    with pytest.raises(RuntimeError, match=r"step: cannot be recorded .* capturable=True"):
+        train(x)

@@ -3,7 +3,7 @@
 No kernel adds to what another thread adds to, so two runs have the same bits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,17 +16,23 @@ from phc_snn.kernels.gpu_source import TritonSource
 from phc_snn.kernels.gpu_walk import Plan
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
+from phc_snn.kernels.trace import extremes
 from phc_snn.numerics.product import grid
 
-PLANS = {"chain": Plan(4, 4), "network": Plan(4, 1)}
-"""How each kind of program walks through time. On an H100 a pass in blocks of 8 steps was no
-faster, and a network took several times as long to compile."""
+PLANS = {"network": Plan(4, 1), torch.float32: Plan(8, 2), torch.float64: Plan(4, 2)}
+"""How a network's program walks through time, and a chain's of each precision.
 
-WIDTH = {"chain": 32}
+On an H100 a pass in blocks of 4 steps took a third longer than in blocks of 8; in blocks of 16 it
+was 8 % faster and took 90 s to compile. With blocks of 8 the registers of a network or of float64
+are not enough.
+"""
+
+CHAIN = {"BLOCK": 32, "num_warps": 1}
 """Lanes of a chain's program: one warp each, so that few lanes spread over many processors."""
 
-WARPS = {16: 1, 32: 1, 64: 2, 128: 4}
-"""Warps of a network's program, by its neurons: with more threads than those it is far slower."""
+WARPS = {16: 1, 32: 1, 64: 2, 128: 8}
+"""Warps of a network's program, by its neurons: one thread each, with all of its weights; of 128
+neurons they would not fit into its registers."""
 
 _STRETCH = 32
 """Steps whose outer products are summed in one matrix product."""
@@ -42,24 +48,30 @@ class Kernel:
     largest = 128
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
+        if program.driven is not None:
+            raise UntraceableError("a sweep with its product in a kernel for a GPU")
         self.network = program.cut is not None
         if self.network and dtype != torch.float32:
             raise UntraceableError(f"a connectome of {dtype} in a kernel for a GPU")
         self.program = program
         self._dtype = dtype
-        self._plan = PLANS["network" if self.network else "chain"]
+        self._plan = PLANS["network" if self.network else dtype]
         self._made: dict[tuple[int, ...], tuple[TritonSource, Any]] = {}
 
     def _of(self, inputs: Inputs) -> tuple[TritonSource, Any]:
         """The source for delays of these lengths, and its module."""
-        depths = tuple(
-            queue.shape[1] if lead is None and queue.shape[1] < self._plan.unroll else 0
-            for queue, lead in zip(inputs.queues, inputs.leads, strict=True)
-        )
+        depths = self._held(inputs)
         if depths not in self._made:
             source = TritonSource(self.program, self._dtype, self._plan, depths)
             self._made[depths] = source, build.load(source.text, "gpu")
         return self._made[depths]
+
+    def _held(self, inputs: Inputs) -> tuple[int, ...]:
+        """The lengths of delays that are held in registers; 0 for the others."""
+        return tuple(
+            queue.shape[1] if lead is None and queue.shape[1] < self._plan.unroll else 0
+            for queue, lead in zip(inputs.queues, inputs.leads, strict=True)
+        )
 
     def forward(self, inputs: Inputs, *, keep: bool, trajectory: bool = False) -> Outputs:
         """Run it; ``keep`` what `backward` needs, or return the states of all steps."""
@@ -67,19 +79,19 @@ class Kernel:
         steps, batch, neurons = x.shape
         lanes = batch * neurons
         given = self._common(inputs)
-        sent = lines_of(inputs.queues, steps, x.new_empty)
-        given |= {f"sent{k}": line for k, line in enumerate(sent)}
-        states = [_lanes(s, batch, neurons) for s in inputs.states]
-        final = [x.new_empty(batch, neurons) for _ in states]
+        sent = self._lines(inputs)
+        final = list(x.new_empty(len(inputs.states), batch, neurons).unbind(0))
         results = [x.new_empty(steps, batch, neurons) for _ in range(source.results)]
         kept = x.new_empty(self._rows(steps) if keep else 0, source.states, lanes)
         path = x.new_empty(steps if trajectory else 0, source.states, lanes)
-        given |= {f"states{i}": s for i, s in enumerate(states)}
-        given |= {f"final{i}": s for i, s in enumerate(final)}
-        given |= {f"y{i}": r for i, r in enumerate(results)}
+        given |= _numbered("sent", sent)
+        given |= _numbered("queue", (q.detach().contiguous() for q in inputs.queues))
+        given |= _numbered("states", (_lanes(s, batch, neurons) for s in inputs.states))
+        given |= _numbered("final", final) | _numbered("y", results)
         given |= {"kept": kept, "path": path, "KEEP": int(keep), "PATH": int(trajectory)}
-        if self.network:
-            given["shift"] = 1.5 * 2.0 ** (52 - grid(neurons, self._dtype)[0])
+        if inputs.weight is not None:
+            given["weight"] = inputs.weight.detach().T.contiguous()
+            given["BITS"] = grid(neurons, self._dtype)[0]
         self._launch(module.forward, source.forward, given, batch, neurons)
         return outputs_of(
             self.program, inputs, results, final, path if trajectory else None, sent, kept
@@ -97,47 +109,34 @@ class Kernel:
     ) -> Gradients:
         """Cotangents of the inputs, out of those of results, final states and final queues."""
         (source, module), x = self._of(inputs), inputs.x.detach()
-        steps, batch, neurons = x.shape
-        lanes = batch * neurons
+        _, batch, neurons = x.shape
         given = self._common(inputs)
-        zero = x.new_zeros(())
-        nothing = x.new_zeros(lanes)
-        for i, g in enumerate(results):
-            given |= {
-                f"every{i}": int(g is not None),
-                f"g{i}": nothing if g is None else g.contiguous(),
-            }
-        carried = [_lanes(zero if g is None else g, batch, neurons) for g in states]
-        gradients = [x.new_empty(batch, neurons) for _ in states]
-        given |= {f"states{i}": z for i, z in enumerate(carried)}
-        given |= {f"final{i}": z for i, z in enumerate(gradients)}
+        gx = torch.empty_like(x, memory_format=torch.contiguous_format)
+        gradients = list(x.new_empty(len(states), batch, neurons).unbind(0))
+        totals = x.new_empty(source.coefficients, batch, neurons, dtype=torch.float64)
         lines = []
         for k, (line, g) in enumerate(zip(sent, queues, strict=True)):
-            varied = self.program.ports[k].varied
-            h = torch.zeros_like(line) if varied else torch.empty_like(line)
-            h[steps:] = 0.0 if g is None else g.transpose(0, 1)
-            lines.append(h)
-            given |= {f"h{k}": h, f"sent{k}": line}
-        gx = torch.empty_like(x, memory_format=torch.contiguous_format)
-        given |= {"gx": gx, "kept": kept}
-        if current is not None:
-            given["current"] = current
-        totals = [
-            x.new_empty(batch, neurons, dtype=torch.float64) for _ in range(source.coefficients)
-        ]
-        given |= {f"total{i}": t for i, t in enumerate(totals)}
-        weight = None
-        if self.network:
+            lines.append(self._cotangents_of_line(inputs, k, line, g))
+            given[f"end{k}"] = None if g is None else g.transpose(0, 1).contiguous()
+        given |= _numbered("sent", sent) | _numbered("h", lines)
+        given |= _numbered("g", (None if g is None else g.contiguous() for g in results))
+        carried = (None if g is None else _lanes(g, batch, neurons) for g in states)
+        given |= _numbered("states", carried)
+        given |= _numbered("final", gradients) | _numbered("total", totals.unbind(0))
+        given |= {"gx": gx, "kept": kept, "current": current}
+        if inputs.weight is not None:
+            given["weight"] = inputs.weight.detach().contiguous()
             given |= {"signal": torch.empty_like(gx), "pull": torch.empty_like(gx)}
         self._launch(module.backward, source.backward, given, batch, neurons)
-        if self.network:
-            weight = _outer(given["pull"], given["signal"])
         return Gradients(
             gx,
             gradients,
-            [h[: len(h) - steps].transpose(0, 1) for h in lines],
-            totals,
-            weight,
+            [
+                h[: queue.shape[1]].transpose(0, 1)
+                for h, queue in zip(lines, inputs.queues, strict=True)
+            ],
+            _over_samples(totals, inputs.coefficients, x.dtype),
+            _outer(given["pull"], given["signal"]) if self.network else None,
         )
 
     # --- tensors ------------------------------------------------------------------------------
@@ -147,19 +146,42 @@ class Kernel:
         given: dict[str, Any] = {
             "steps": steps,
             "lanes": batch * neurons,
+            "neurons": neurons,
             "x": inputs.x.detach().contiguous(),
         }
         for i, c in enumerate(inputs.coefficients):
-            given[f"c{i}"] = _lanes(c, batch, neurons)
+            # One row for all samples, as nearly every coefficient has, is not written out for them.
+            each = c.dim() == 2 and c.shape[0] > 1
+            given[f"c{i}"] = _lanes(c, batch, neurons) if each else _lanes(c, neurons)
+            given[f"each{i}"] = neurons if each else 0
         for k, (queue, lead) in enumerate(zip(inputs.queues, inputs.leads, strict=True)):
             depth = shortest = queue.shape[1]
             if lead is not None:
-                given[f"lead{k}"] = _lanes(lead, batch, neurons)
-                shortest -= int(lead.max()) if lead.numel() else 0
+                given[f"lead{k}"] = lead.contiguous()
+                shortest -= extremes(lead)[1]
             given |= {f"depth{k}": depth, f"NEAR{k}": int(shortest < self._plan.unroll)}
-        if inputs.weight is not None:
-            given["weight"] = inputs.weight.detach().contiguous()
         return given
+
+    def _lines(self, inputs: Inputs) -> list[Tensor]:
+        """`lines_of`; of delays that a kernel holds in registers it writes the queue as well."""
+        steps, batch, neurons = inputs.x.shape
+        queues, new = inputs.queues, inputs.x.new_empty
+        held = self._held(inputs)
+        return [
+            new(depth + steps, batch, neurons) if depth else lines_of([queue], steps, new)[0]
+            for queue, depth in zip(queues, held, strict=True)
+        ]
+
+    def _cotangents_of_line(
+        self, inputs: Inputs, k: int, line: Tensor, end: Tensor | None
+    ) -> Tensor:
+        """Room for the cotangents of what a delay was sent, or of its first queue alone."""
+        depth = self._held(inputs)[k]
+        if depth:
+            return torch.empty_like(line[:depth])
+        h = torch.zeros_like(line) if self.program.ports[k].varied else torch.empty_like(line)
+        h[len(inputs.x) :] = 0.0 if end is None else end.transpose(0, 1)
+        return h
 
     def _rows(self, steps: int) -> int:
         """States that are kept: one for each block, and for each step that is left over."""
@@ -173,8 +195,8 @@ class Kernel:
             block = max(16, triton.next_power_of_2(neurons))
             width, programs, warps = neurons, batch, WARPS[block]
         else:
-            block = width = WIDTH["chain"]
-            programs, warps = -(-lanes // block), block // 32
+            block = width = CHAIN["BLOCK"]
+            programs, warps = -(-lanes // block), CHAIN["num_warps"]
         if not programs:
             return
         given = {**given, "width": width, "BLOCK": block}
@@ -185,9 +207,30 @@ class Kernel:
         )
 
 
-def _lanes(x: Tensor, batch: int, neurons: int) -> Tensor:
-    """What broadcasts to (B, N) as a contiguous tensor of all lanes."""
-    return x.detach().expand(batch, neurons).contiguous()
+def _lanes(x: Tensor, *shape: int) -> Tensor:
+    """What broadcasts to (B, N), or to (N,), as a contiguous tensor of that shape."""
+    if x.shape != shape:
+        x = x.reshape(x.shape[-len(shape) :]).expand(shape)
+    return x.detach().contiguous()
+
+
+def _numbered(name: str, values: Iterable[Any]) -> dict[str, Any]:
+    return {f"{name}{i}": value for i, value in enumerate(values)}
+
+
+def _over_samples(
+    totals: Tensor, coefficients: Sequence[Tensor], dtype: torch.dtype
+) -> list[Tensor]:
+    """Cotangents of coefficients, out of those of every lane, (coefficients, B, N) in float64.
+
+    One sum for all that are the same for every sample; the others are returned as they are.
+    """
+    rows = totals.sum(1).to(dtype)
+    neurons = totals.shape[-1:]
+    return [
+        row if c.shape == neurons else total
+        for row, total, c in zip(rows, totals, coefficients, strict=True)
+    ]
 
 
 def _outer(cotangent: Tensor, signal: Tensor) -> Tensor:
@@ -199,5 +242,7 @@ def _outer(cotangent: Tensor, signal: Tensor) -> Tensor:
         return x[:whole].reshape(whole // _STRETCH, _STRETCH * batch, neurons)
 
     total = torch.bmm(stretches(cotangent).mT, stretches(signal)).sum(0, dtype=torch.float64)
+    if whole == steps:
+        return total
     rest = cotangent[whole:].reshape(-1, neurons).T @ signal[whole:].reshape(-1, neurons)
     return total + rest

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from phc_snn.kernels.graph import Graph
 from phc_snn.kernels.printer import Printer
 from phc_snn.kernels.program import Place, Program, Stores
 from phc_snn.kernels.source import Source
@@ -23,9 +24,24 @@ class Plan(NamedTuple):
     ahead: int = 2
 
 
-class _Triton(Printer):
-    def __init__(self, dtype: torch.dtype) -> None:
+class Triton(Printer):
+    """Operations in Triton.
+
+    Args:
+        dtype: The precision.
+        exact: Round every quotient correctly; else to two units in the last place, without a
+            branch: what a derivative needs.
+
+    Attributes:
+        bounded: Quotients of the graph that `quotient_of` can take.
+        fused: Sums of the graph that may take in a product, rounded once: cotangents.
+    """
+
+    def __init__(self, dtype: torch.dtype, *, exact: bool = True) -> None:
         self._dtype = dtype
+        self._exact = exact
+        self.bounded: frozenset[int] = frozenset()
+        self.fused: frozenset[int] = frozenset()
 
     def constant(self, value: float) -> str:
         return f"tl.full((), {value!r}, real)"  # a bare number would become a float32
@@ -35,7 +51,39 @@ class _Triton(Printer):
 
     def divide(self, x: str, y: str) -> str:
         # The slash is an approximation in float32.
-        return f"tl.div_rn({x}, {y})" if self._dtype == torch.float32 else f"{x} / {y}"
+        rounds = self._exact and self._dtype == torch.float32
+        return f"tl.div_rn({x}, {y})" if rounds else f"{x} / {y}"
+
+    def _expression(self, graph: Graph, i: int, names: Mapping[int, str]) -> str:
+        if i in self.bounded:
+            x, y = (names[a] for a in graph.nodes[i].args)
+            return f"quotient_of({x}, {y})"
+        node = graph.nodes[i]
+        if i in self.fused and node.op in ("add", "sub"):
+            first, second = node.args
+            minus = node.op == "sub"
+            other = self.negate(names[second]) if minus else names[second]
+            text = self.sum_with(graph, second, names, names[first], minus=minus)
+            text = text or self.sum_with(graph, first, names, other)
+            if text is not None:
+                return text
+        return super()._expression(graph, i, names)
+
+    def sum_with(
+        self,
+        graph: Graph,
+        node: int,
+        names: Mapping[int, str],
+        other: str,
+        *,
+        minus: bool = False,
+    ) -> str | None:
+        """``other`` plus a node that is a product, rounded once; None if the node is none."""
+        op, args, _ = graph.nodes[node]
+        if op != "mul" or not all(a in names for a in args):
+            return None
+        x, y = (names[a] for a in args)
+        return f"tl.fma({self.negate(x) if minus else x}, {y}, {other})"
 
     def negate(self, x: str) -> str:
         return f"{x} * {self.constant(-1.0)}"  # the minus is a difference from 0 and loses -0
@@ -63,9 +111,52 @@ class Walk(Source):
     def __init__(
         self, program: Program, dtype: torch.dtype, plan: Plan, depths: Sequence[int]
     ) -> None:
-        super().__init__(program, dtype, _Triton(dtype))
+        self._exact = Triton(dtype)
+        super().__init__(program, dtype, self._exact)
+        if dtype == torch.float32:
+            self._exact.bounded = self._quotients_of_sigmoids()
+        self._derivatives = Triton(dtype, exact=False)
+        self._derivatives.fused = self._cotangents()
         self.plan = plan
         self._depths = depths
+        self._held = [k for k, depth in enumerate(depths) if depth]
+
+    def _cotangents(self) -> frozenset[int]:
+        """All that hangs on a cotangent; the rest is of the step, and decides what it decided."""
+        kinds = ("g", "z", "h", "pulled")
+        found = {self._place[n] for n, (kind, _) in self.back.loads.items() if kind in kinds}
+        for i, node in enumerate(self._graph.nodes):
+            if found.intersection(node.args):
+                found.add(i)
+        return frozenset(found)
+
+    def _quotients_of_sigmoids(self) -> frozenset[int]:
+        """Their denominators are between 1 and 500.
+
+        What is too small for the last bit of the quotient to be right is added to 1/2 and gone.
+        """
+        found = set()
+        for i, (op, args, _) in enumerate(self.program.graph.nodes):
+            if op == "sigmoid":
+                inner = self._graph.needed([self._place[i]], [self._place[args[0]]])
+                found |= {n for n in inner if self._graph.nodes[n].op == "div"}
+        return frozenset(found)
+
+    @property
+    def _shares_lines(self) -> bool:
+        """Whether several threads may hold a lane whose delay goes through memory."""
+        return self.network and not all(self._depths)
+
+    def _weights(self) -> list[str]:
+        """The weights; what is summed over is the row."""
+        if not self.network:
+            return []
+        place = "weight + row[:, None] * width + lane[None, :]"
+        return [
+            "row = tl.arange(0, BLOCK)",
+            "square = (row < width)[:, None] & (lane < width)[None, :]",
+            f"matrix = tl.load({place}, mask=square, other=0.0)",
+        ]
 
     def _row(self, array: str, row: str) -> str:
         return f"{array} + ({row}) * lanes + at" if row != "0" else f"{array} + at"
@@ -110,13 +201,21 @@ class Walk(Source):
         j: int,
         *,
         again: bool = False,
+        derivatives: bool = False,
     ) -> list[str]:
         """Statements that compute some nodes, and where these go."""
-        lines, names = self._printer.statements(
+        printer = self._derivatives if derivatives else self._exact
+        lines, names = printer.statements(
             self._graph, [self._place[node] for _, node in stores], loads
         )
         for target, node in stores:
-            lines += self._store(target, names[self._place[node]], j, again)
+            place = self._place[node]
+            if target[0] == "a":
+                name = f"a{target[1]}"
+                text = printer.sum_with(self._graph, place, names, name)
+                lines.append(f"{name} = {text or f'{name} + {names[place]}'}")
+            else:
+                lines += self._store(target, names[place], j, again)
         return lines
 
     def _store(self, place: Place, value: str, j: int, again: bool) -> list[str]:
@@ -128,8 +227,6 @@ class Walk(Source):
         def put(array: str) -> str:
             return f"tl.store({array}{row}, {value}, mask=inside)"
 
-        if kind == "a":
-            return [f"a{i} += {value}"]
         if kind == "signal":
             kept = [f"tl.store(signal + {row}, {value}, mask=inside)"]
             return kept if again else [f"signal = {value}"]
@@ -159,3 +256,13 @@ class Walk(Source):
 def load(address: str, other: str = "0.0", *, more: str = "") -> str:
     mask = f"lane < tl.where({more}, bound, 0)" if more else "inside"
     return f"tl.load({address}, mask={mask}, other={other})"
+
+
+def given(array: str, variable: str, value: str) -> list[str]:
+    """A variable's value, which is zero where the array is None; known when it is compiled."""
+    return [
+        f"if {array} is None:",
+        f"    {variable} = zero",
+        "else:",
+        f"    {variable} = {value}",
+    ]

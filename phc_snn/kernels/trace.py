@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
 from phc_snn.scan.reset import Reset
@@ -141,7 +142,18 @@ def _is_strict(delay: Stage) -> bool:
     (queue,) = tensors(delay.state)
     lead = delay.coefficients
     # Without a lead all lanes have one delay; the queue has room for the longest.
-    return lead is None or int((queue.shape[1] - lead).min()) > 0
+    return lead is None or queue.shape[1] > extremes(lead)[1]
+
+
+_extremes = WeakTensorKeyDictionary()
+
+
+def extremes(lead: Tensor) -> tuple[int, int]:
+    """The least and the largest of the numbers of a lead, read from its device once."""
+    if lead not in _extremes:
+        _extremes[lead] = int(lead.min()), int(lead.max())
+    found: tuple[int, int] = _extremes[lead]
+    return found
 
 
 def passes_through(stage: Stage) -> bool:
@@ -169,7 +181,7 @@ def shape(value: Any) -> Hashable:
     if isinstance(value, Tensor):
         if value.dim() == 3:
             return ("queue", value.shape[1] > 0)
-        return ("lead", int(value.min()), int(value.max())) if value.dtype == torch.long else ()
+        return ("lead", *extremes(value)) if value.dtype == torch.long else ()
     if isinstance(value, Emit):
         return (value.inhibition, value.slope)
     if isinstance(value, tuple):

@@ -40,6 +40,7 @@ class Delay(Process):
 
     echoes = False
     delay: Tensor
+    lead: Tensor
 
     def __init__(self, features: int, steps: int | Sequence[int] | Tensor = 1) -> None:
         super().__init__(features)
@@ -58,6 +59,8 @@ class Delay(Process):
             )
         self.shortest, self.longest = int(given.min()), int(given.max())
         self.register_buffer("delay", given.long().expand(features).clone())
+        # Always the same tensor, so that kernels need its values once.
+        self.register_buffer("lead", self.longest - self.delay, persistent=False)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}delay")
@@ -82,7 +85,7 @@ class Delay(Process):
 
     def coefficients(self, dtype: torch.dtype) -> Tensor | None:
         """How many steps each neuron's delay is shorter than the longest; None if none is."""
-        return None if self.shortest == self.longest else self.longest - self.delay
+        return None if self.shortest == self.longest else self.lead
 
     @staticmethod
     def dynamics(
