@@ -123,15 +123,15 @@ def test_a_classifier_trains_on_the_device():
     assert losses[-1] < losses[0]
 
 
-def trained(delay, graphed, steps=9):
+def trained(delay, graphed, solver, steps=9):
     """Losses and parameters of a classifier after some steps; batches of two sizes."""
     torch.manual_seed(0)
-    model = phc.PHCSSM(3, 2, neurons=16, delay=delay).cuda()
+    model = phc.PHCSSM(3, 2, neurons=16, delay=delay, solver=solver).cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, capturable=True)
 
     def step(x, labels):
         optimizer.zero_grad()
-        loss = model.loss(model(x, solver="auto"), labels)
+        loss = model.loss(model(x), labels)
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -142,9 +142,11 @@ def trained(delay, graphed, steps=9):
     return [*losses, *(p.detach() for p in model.parameters())]
 
 
+@pytest.mark.parametrize("solver", ["auto", phc.Jacobi(3), phc.Jacobi(2, start="sensory")], ids=str)
 @pytest.mark.parametrize("delay", [1, [1, 2, 3, 9] * 4], ids=["one", "several"])
-def test_a_graphed_step_has_the_bits_of_the_step(delay):
-    for actual, expected in zip(trained(delay, True), trained(delay, False), strict=True):
+def test_a_graphed_step_has_the_bits_of_the_step(delay, solver):
+    pairs = zip(trained(delay, True, solver), trained(delay, False, solver), strict=True)
+    for actual, expected in pairs:
         assert_same_bits(actual, expected)
 
 

@@ -86,13 +86,15 @@ class Jacobi(Solver):
             result = relaxation.sweep()
             change = result.residuals[0]
             residuals[k - 1, running] = change
-            if self.tolerance is not None:
-                result = replace(result, converged=change <= self.tolerance)
-            stop = result.converged & (self.tolerance is not None)
-            if k == self.sweeps or bool(stop.all()):
+            last, stop = k == self.sweeps, None
+            if self.tolerance is not None:  # a device is asked for a value only then
+                stop = change <= self.tolerance
+                result = replace(result, converged=stop)
+                last = last or bool(stop.all())
+            if last:
                 finished.append((running, result))
                 break
-            if bool(stop.any()):
+            if stop is not None and bool(stop.any()):
                 finished.append((running[stop], _samples(result, stop)))
                 running = running[~stop]
                 relaxation.keep(~stop)

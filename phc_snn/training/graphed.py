@@ -38,10 +38,10 @@ class GraphedStep(Generic[T]):
             loss = train(x, labels)
 
     What is recorded must not hang on values, so the checks for NaN and for silent networks are made
-    in the first calls only, `Exact` cannot be recorded, and neither can `Jacobi`. Gradients have to
-    be cleared inside the step, and the optimiser has to be made with ``capturable=True``; what it
-    reads as a number, such as a learning rate, stays as it was when it was recorded, while a
-    tensor is read anew.
+    in the first calls only; `Exact` cannot be recorded, nor `Jacobi` with a tolerance. Gradients
+    have to be cleared inside the step, and the optimiser has to be made with ``capturable=True``;
+    what it reads as a number, such as a learning rate, stays as it was when it was recorded, while
+    a tensor is read anew.
 
     Args:
         step: Of CUDA tensors; returns a tensor, a tree of tensors, or nothing.
@@ -112,7 +112,7 @@ class GraphedStep(Generic[T]):
         except RuntimeError as error:
             raise RuntimeError(
                 "step: cannot be recorded as a CUDA graph; it must not read a value on the host "
-                "(as .item(), Exact and Jacobi do), and its optimizer needs capturable=True"
+                "(as .item() and Exact do), and its optimizer needs capturable=True"
             ) from error
         return graph, places, result
 
