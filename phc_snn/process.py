@@ -171,8 +171,9 @@ class Process(nn.Module, abc.ABC):
         features: N, the number of lanes.
         check_finite: Refuse NaN and Inf in the input of `step` and `scan`. One reduction over the
             input; set it to False where the input is known to be finite.
-        echoes: Whether the output can be other than zero while the input is zero and no spike is
-            under way. True unless a subclass knows better.
+        echoes: Whether the output can be other than zero in a step whose input is zero, whatever
+            the state; what is under way in a `Delay` does not count. True unless the class that
+            gives `dynamics`, or one below it, says otherwise.
     """
 
     echoes: ClassVar[bool] = True
@@ -184,6 +185,11 @@ class Process(nn.Module, abc.ABC):
         super().__init__(**kwargs)
         self.features = features
         self.check_finite = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "dynamics" in cls.__dict__ and "echoes" not in cls.__dict__:
+            cls.echoes = True  # what was said of other equations does not hold
 
     @abc.abstractmethod
     def initial_state(

@@ -66,3 +66,19 @@ def test_a_drive_of_one_adds_the_input_itself():
     assert network.circuit(x.dtype).driven(x) is x
     network.drive = 2.0
     assert_same_bits(network.circuit(x.dtype).driven(x), 2.0 * x)
+
+
+def test_other_equations_have_to_say_anew_that_they_do_not_echo():
+    class Other(phc.TsodyksMarkram):
+        dynamics = phc.Delay.dynamics
+
+    class Silent(Other):
+        echoes = False
+
+    class Same(phc.TsodyksMarkram):
+        pass
+
+    assert not phc.TsodyksMarkram.echoes
+    assert not Same.echoes
+    assert Other.echoes
+    assert not Silent.echoes

@@ -88,7 +88,8 @@ class _Run(torch.autograd.Function):
         constant = call.kernel.program.constant_results(wanted)
         ctx.mark_non_differentiable(*(found[i] for i in constant), *out.progress)
         current = [out.results[-1]] if call.kernel.program.current is not None else []
-        ctx.save_for_backward(x, driven, *flat, out.kept, *current, *out.sent)
+        ctx.drives = driven is not None
+        ctx.save_for_backward(x, *flat, out.kept, *current, *out.sent)
         ctx.set_materialize_grads(False)
         ctx.progress = len(out.progress)
         return (*found, *out.progress)
@@ -97,17 +98,20 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         call: Call = ctx.call
         grads = grads[: len(grads) - ctx.progress]
-        x, driven, *rest = ctx.saved_tensors
+        x, *rest = ctx.saved_tensors
         count = sum(call.template.counts)
         flat, (kept, *saved) = rest[:count], rest[count:]
         if torch.is_grad_enabled():
-            return None, *_by_operations(call, x, driven, flat, grads, ctx.needs_input_grad[1:])
+            # It is one term of a sum: its values are no matter.
+            driven = x.detach().new_zeros(()).expand(x.shape) if ctx.drives else None
+            needed = ctx.needs_input_grad[1:]
+            return None, *_by_operations(call, x, driven, flat, grads, needed)
         parts = call.template.sort(flat)
         current = saved.pop(0) if call.kernel.program.current is not None else None
         results = len(grads) - len(parts.states) - len(parts.queues)
         states = results + len(parts.states)
         found = call.kernel.backward(
-            call.inputs(x, driven, parts),
+            call.inputs(x, None, parts),
             saved,
             kept,
             current,
@@ -139,6 +143,10 @@ def _by_operations(
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
     """Cotangents that can be differentiated again: through tensor operations."""
+    # Each a node of its own: they may hang on one another, and what leads from one to another is
+    # the outer graph's to follow.
+    x, *flat = (t.view_as(t) for t in (x, *flat))
+    driven = driven if driven is None else driven.requires_grad_()
     stages, weights = call.template.fill(call.template.sort(flat))
     results, states = call.composed(x, driven, stages, weights)
     after = Template(

@@ -56,7 +56,8 @@ def wide_vectors(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         # llvmlite knows no attributes with a value, but prints what is in the set.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        if isinstance(builder.function.attributes, set):
+            set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.void(), generate

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,10 +46,13 @@ def share(blocks: int, values: int, prepare: Prepare) -> None:
     flushes = _flushes_denormals()
     errors: list[BaseException] = []
 
+    finished = [False] * threads
+
     def part(i: int) -> None:
         try:
             torch.set_flush_denormal(flushes)  # each thread has a setting of its own
             parts[i]()
+            finished[i] = True
         except BaseException as error:
             errors.append(error)
 
@@ -59,6 +61,9 @@ def share(blocks: int, values: int, prepare: Prepare) -> None:
         _on_plain_threads(threads, part)
     else:
         runtime(threads, part)
+    for i in range(threads):  # a team may be smaller than asked for
+        if not finished[i] and not errors:
+            part(i)
     if errors:
         raise errors[0]
 
@@ -95,17 +100,7 @@ def _openmp() -> Callable[[int, Callable[[int], None]], None] | None:
     parallel.restype = None
 
     def run(threads: int, part: Callable[[int], None]) -> None:
-        done = [False] * threads
-
-        def body(_: Any) -> None:
-            i = number()
-            done[i] = True
-            part(i)
-
-        parallel(region(body), None, threads, 0)
-        for i in range(threads):  # a team may be smaller than asked for
-            if not done[i]:
-                part(i)
+        parallel(region(lambda _: part(number())), None, threads, 0)
 
     return run
 

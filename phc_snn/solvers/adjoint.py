@@ -96,7 +96,7 @@ class _Gate(torch.autograd.Function):
         ctx.context = context
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(given, driven, image, *outputs)
-        # Not views: what is returned may be changed in place where the graph does not need it.
+        # Detached: autograd takes an output that is one of the inputs for a view of it.
         spikes, voltage, *leaves = (output.detach() for output in outputs)
         # Where nothing is proved the image is not the current that drove the spikes.
         results = (spikes, voltage, given.detach().clone(), *leaves)

@@ -111,9 +111,8 @@ class Relaxation:
         # What is already under way in the synapses arrives whatever the neurons do now.
         synaptic = circuit.silent(x_seq, state, self._time)
         self._before: Tensor = _Continued.apply(self._driven, synaptic)
-        self._current: Tensor = (
-            self._before if solver.start == "driven" else _Continued.apply(x_seq, synaptic)
-        )
+        same = solver.start == "driven" or circuit.drive == 1.0
+        self._current: Tensor = self._before if same else _Continued.apply(x_seq, synaptic)
         self._sweeps = 0
 
     def sweep(self) -> Solution:

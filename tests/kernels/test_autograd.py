@@ -128,3 +128,64 @@ def test_threads_do_with_tiny_numbers_what_the_calling_thread_does():
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
     assert lasting[0] > lasting[1] > 0
+
+
+def doubly(features=4, drive=1.0):
+    """A network whose operations can all be differentiated twice."""
+    torch.manual_seed(0)
+    synapses = [phc.Delay(features, 2), phc.TsodyksMarkram(features)]
+    connectome = phc.DenseConnectome(
+        torch.randn(features, features), torch.linspace(0.0, 0.2, features)
+    )
+    return phc.PHC(phc.ALIF(features), synapses, connectome, drive=drive).double()
+
+
+@pytest.mark.parametrize("drive", [1.0, 0.7])
+@pytest.mark.parametrize("length", [1, 6])
+@pytest.mark.parametrize(
+    "solver", [phc.Sequential(), phc.Jacobi(1), phc.Jacobi(3), phc.Jacobi(2, start="sensory")]
+)
+def test_a_gradient_that_can_be_differentiated_is_the_gradient(solver, length, drive):
+    """A sweep's current, state and coefficients hang on one another: no path counts twice."""
+    network = doubly(drive=drive)
+    x = (torch.randn(2 * length, 2, 4).double() + 0.5).requires_grad_()
+    leaves = [x, *network.parameters()]
+
+    def loss():
+        first = network(x[:length], solver=solver)
+        second = network(x[length:], first.state, solver=solver)
+        return second.voltage.square().sum() + first.current.square().sum()
+
+    plain = torch.autograd.grad(loss(), leaves, allow_unused=True)
+    doubled = torch.autograd.grad(loss(), leaves, allow_unused=True, create_graph=True)
+    for actual, expected in zip(doubled, plain, strict=True):
+        if expected is not None:
+            torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_second_derivatives_of_sweeps_are_those_of_the_reference():
+    network = doubly()
+    x = (torch.randn(5, 2, 4).double() + 0.5).requires_grad_()
+    leaves = [x, *network.parameters()]
+    found = []
+    for backend in ("sequential", "reference"):
+        voltage = network(x, solver=phc.Jacobi(3, backend=backend)).voltage
+        first = torch.autograd.grad(voltage.square().sum(), leaves, create_graph=True)
+        size = sum(g.square().sum() for g in first)
+        found.append(torch.autograd.grad(size, leaves, allow_unused=True))
+    for actual, expected in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-8)
+
+
+def test_the_input_of_sweeps_may_be_filled_again_before_the_backward_pass():
+    network = doubly()
+    x = torch.randn(5, 2, 4).double() + 0.5
+    found = []
+    for again in (False, True):
+        given = x.clone()
+        voltage = network(given, solver=phc.Jacobi(3)).voltage
+        if again:
+            given.zero_()
+        found.append(torch.autograd.grad(voltage.sum(), list(network.parameters())))
+    for actual, expected in zip(*found, strict=True):
+        assert torch.equal(actual, expected)
