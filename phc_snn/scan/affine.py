@@ -201,7 +201,10 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
     reason = _load(name).refusal(a, b, initial)
     if reason is not None:
         raise ValueError(f"backend {name!r} does not take {reason}; use backend='auto'")
-    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad or initial.requires_grad):
+    given = (a, b, initial)
+    records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    # What a transform of torch.func has wrapped has no memory of its own: a node unwraps it.
+    if records or any(map(torch._C._functorch.is_functorch_wrapped_tensor, given)):
         return cast(Tensor, _AffineScan.apply(a, b, initial, name, False)).to(dtype)
     # Nothing to record: the scan itself, without the cost of a node of the graph.
     return _load(name).scan(a, b, initial, False).to(dtype)

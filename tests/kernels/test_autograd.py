@@ -189,3 +189,16 @@ def test_the_input_of_sweeps_may_be_filled_again_before_the_backward_pass():
         found.append(torch.autograd.grad(voltage.sum(), list(network.parameters())))
     for actual, expected in zip(*found, strict=True):
         assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize("solver", [phc.Sequential(), phc.Jacobi(3), phc.Jacobi(3, tolerance=0.1)])
+def test_functional_gradients_of_networks(solver):
+    network = doubly()
+    x = torch.randn(6, 2, 4).double() + 0.5
+
+    def loss(x):
+        return network(x, solver=solver).voltage.square().sum()
+
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    assert_near(torch.func.grad(loss)(x), expected, 1e-12)
