@@ -51,7 +51,8 @@ class Solution:
         converged: (B,) whether the solver's own criterion was met: for `Exact` the certificate, for
             `Jacobi` its tolerance (the certificate if it has none), always for `Sequential`.
         residuals: (K, B) relative change in each sweep, NaN after a sample has stopped: of the
-            synaptic current for `Jacobi`, of the spikes in the window swept for `Exact`.
+            current for `Jacobi`, relative to the synaptic current; of the spikes in the window
+            swept for `Exact`.
         work: (B,) neuron updates that the solver made for each sample, relative to one sweep over
             its sequence; `Sequential` takes 1. Not counted are the pass of `Exact` that records a
             gradient, and what fills up narrow windows that share a pass with wider ones.

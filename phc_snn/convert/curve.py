@@ -20,7 +20,7 @@ class SweepCurve:
         voltage_rmse: (K,) error of the voltage.
         certified_steps: (K, B) leading steps that the sweeps themselves prove.
         equal_steps: (K, B) leading steps on which the spikes are those of the reference.
-        residuals: (K, B) relative change of the synaptic current.
+        residuals: (K, B) change of the current, relative to the synaptic current.
     """
 
     step_difference: Tensor

@@ -49,6 +49,7 @@ class Kernel:
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
         if program.driven is not None:
+            # The product of all steps at once is faster there than one in each.
             raise UntraceableError("a sweep with its product in a kernel for a GPU")
         self.network = program.cut is not None
         if self.network and dtype != torch.float32:

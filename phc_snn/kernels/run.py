@@ -138,9 +138,6 @@ def run_sweep(
     Raises:
         UntraceableError: No kernel computes this.
     """
-    if current.device.type != "cpu":
-        # There the product of all steps at once is faster than one in each.
-        raise UntraceableError(f"a sweep with its product on {current.device}")
     kernel, template, parts = _of_sweep(network, current)
     transmit = network.connectome.transmit
 
