@@ -38,7 +38,7 @@ def test_memory_is_in_proportion_to_the_steps():
 def test_a_network_without_a_kernel_says_what_it_lacks():
     network = make_network(spike_grad=Smooth())
     found = phc.explain(network, currents(network, 30), repeats=1)
-    assert isinstance(found.chosen, phc.Exact)
+    assert isinstance(found.chosen, phc.Sequential)
     assert "the unknown derivative of the spike function" in found.reason
     assert all("derivative" in cost.way for cost in found.costs)
 
@@ -79,3 +79,15 @@ def test_auto_may_be_the_default_and_is_saved():
 def test_another_word_is_refused():
     with pytest.raises(TypeError, match=r"solver: got 'fast', expected a solver .* or 'auto'"):
         make_network()(torch.zeros(3, 1, 8, dtype=torch.float64), solver="fast")
+
+
+def test_auto_goes_under_functional_transforms():
+    network = make_network()
+    x = currents(network, 20)
+
+    def loss(x):
+        return network(x, solver="auto").voltage.square().sum()
+
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    assert_same_gradients([torch.func.grad(loss)(x).detach()], [expected], 1e-10)

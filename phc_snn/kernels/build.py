@@ -46,7 +46,13 @@ def _writable_folder() -> Path:
         _log.warning(
             "kernels cannot be kept in %s (%s); they are compiled in each run", place, error
         )
-        return Path(tempfile.mkdtemp(prefix="phc_snn_"))
+        return Path(_until_the_end().name)
+
+
+@cache
+def _until_the_end() -> "tempfile.TemporaryDirectory[str]":
+    """A folder that goes when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="phc_snn_", ignore_cleanup_errors=True)
 
 
 def load(text: str, kind: str, depends_on: str = "") -> ModuleType:
@@ -90,4 +96,6 @@ def _holds(path: Path, text: str) -> bool:
 
 @cache
 def _announce(place: Path) -> None:
+    if _until_the_end.cache_info().currsize:
+        return  # it was said that they cannot be kept
     _log.warning("compiling kernels for this machine, once; they are kept in %s", place)

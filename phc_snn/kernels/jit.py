@@ -25,9 +25,16 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "pipeline_class": _Disjoint}
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile, and keep the result on disk."""
-    return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return _compiled(function, _OPTIONS)
 
 
 def contracted(function: Callable[..., Any]) -> Callable[..., Any]:
     """As `compiled`, with fused multiply-adds: where sums are exact, or bits are not promised."""
-    return numba.njit(cache=True, fastmath={"contract"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return _compiled(function, {"fastmath": {"contract"}, **_OPTIONS})
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # neither beside the file nor in a home can anything be kept
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy import uint64 as count
@@ -132,7 +131,7 @@ def _adjoint_lanes(
                 grad_a[count(0), low + lane] = total[lane]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def reset_lanes(
     decay: Any,
     b: Any,

@@ -17,8 +17,9 @@ class Auto(Solver):
     """`Sequential`, or `Exact` where that is the faster way to the same result.
 
     Both give the network that is deployed, and its gradient. A compiled loop through time costs
-    about as much as one sweep, so where there is one it is taken; `Exact` wins where each step is a
-    handful of tensor operations. `phc_snn.explain` prints the choice, the reason and the cost.
+    about as much as one sweep, so where there is one it is taken. `Exact` wins on a GPU that has
+    none, where a step is a handful of launches; on a CPU stepping costs less even then, above all
+    in training. `phc_snn.explain` prints the choice, the reason and the cost.
     """
 
     def choose(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> tuple[Solver, str]:
@@ -26,9 +27,13 @@ class Auto(Solver):
         refusal = circuit.refusal(x_seq, state)
         if refusal is None:
             return Sequential(), "one compiled loop goes through all steps"
-        if circuit.delay < 1 or x_seq.dtype not in (torch.float32, torch.float64):
-            return Sequential(), f"no compiled loop ({refusal}), and Exact does not take this"
-        return Exact(), f"no compiled loop ({refusal}): sweeps are fewer operations than steps"
+        none = f"no compiled loop ({refusal})"
+        if x_seq.device.type == "cpu":
+            return Sequential(), f"{none}: on a CPU steps still cost less than the sweeps of Exact"
+        transformed = torch._C._functorch.is_functorch_wrapped_tensor(x_seq)
+        if circuit.delay < 1 or x_seq.dtype not in (torch.float32, torch.float64) or transformed:
+            return Sequential(), f"{none}, and Exact does not take this"
+        return Exact(), f"{none}: sweeps are fewer launches than steps"
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         return self.choose(circuit, x_seq, state)[0].solve(circuit, x_seq, state)
