@@ -68,6 +68,11 @@ def check_input(
         )
 
 
+def is_transformed(x: Tensor) -> bool:
+    """Whether a transform of ``torch.func`` has wrapped ``x``, which has no memory of its own."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+
+
 def values_are_known(x: Tensor) -> bool:
     """Whether a decision can be taken on the values of ``x``.
 

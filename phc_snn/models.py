@@ -168,6 +168,11 @@ class PHCSSM(nn.Module):
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
         self.network = PHC(neuron, synapses, connectome, drive=drive, solver=solver)
         self.network.check_finite = False  # the door is here
+        self._make_readout(topology, num_classes, generator)
+
+    def _make_readout(
+        self, topology: Topology, num_classes: int, generator: torch.Generator | None
+    ) -> None:
         # On the model's device, so that a step need not wait for the host.
         for name, members in (("read", topology.readout), *_regions(topology)):
             self.register_buffer(f"neurons_{name}", members.nonzero()[:, 0], persistent=False)

@@ -14,7 +14,7 @@ def test_exact_takes_hardly_more_than_one_sweep(gain, plasticity):
     network = balanced(gain, plasticity=plasticity)
     x = torch.randn(1024, 2, 32)
     one = peak_bytes(network, x, phc.Jacobi(1))
-    assert peak_bytes(network, x, phc.Exact()) <= 1.7 * one
+    assert peak_bytes(network, x, phc.Exact()) <= 48 * x.numel()
     # Sweeps that are all recorded take in proportion to their number, beyond a fixed part.
     four, eight = (peak_bytes(network, x, phc.Jacobi(sweeps)) for sweeps in (4, 8))
     assert four >= 1.4 * one
@@ -38,7 +38,7 @@ def test_a_second_step_takes_no_more_than_the_first():
         first = live.peak
         again = network(x, solver=phc.Exact()).voltage.square().mean()
         again.backward()
-    assert live.peak <= 1.15 * first
+    assert live.peak <= first + 1.2 * x.nbytes
     assert float(loss.detach()) == float(again.detach())
 
 

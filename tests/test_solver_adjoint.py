@@ -200,7 +200,7 @@ def test_memory_of_unrolled_sweeps_grows_with_them():
 
     one = saved(phc.Jacobi(1))
     assert saved(phc.Jacobi(4)) > 3.5 * one
-    assert saved(phc.Exact()) < saved(phc.Jacobi(4))  # and passes do not add to it
+    assert saved(phc.Exact()) <= 8 * x.numel()  # its passes do not add to it
 
 
 @pytest.mark.parametrize(

@@ -88,28 +88,28 @@ class _Run(torch.autograd.Function):
         constant = call.kernel.program.constant_results(wanted)
         ctx.mark_non_differentiable(*(found[i] for i in constant), *out.progress)
         current = [out.results[-1]] if call.kernel.program.current is not None else []
-        ctx.drives = driven is not None
         ctx.save_for_backward(x, *flat, out.kept, *current, *out.sent)
         ctx.set_materialize_grads(False)
-        ctx.progress = len(out.progress)
         return (*found, *out.progress)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         call: Call = ctx.call
-        grads = grads[: len(grads) - ctx.progress]
+        program = call.kernel.program
         x, *rest = ctx.saved_tensors
         count = sum(call.template.counts)
         flat, (kept, *saved) = rest[:count], rest[count:]
         if torch.is_grad_enabled():
             # It is one term of a sum: its values are no matter.
-            driven = x.detach().new_zeros(()).expand(x.shape) if ctx.drives else None
+            drives = program.driven is not None
+            driven = x.detach().new_zeros(()).expand(x.shape) if drives else None
             needed = ctx.needs_input_grad[1:]
             return None, *_by_operations(call, x, driven, flat, grads, needed)
         parts = call.template.sort(flat)
-        current = saved.pop(0) if call.kernel.program.current is not None else None
-        results = len(grads) - len(parts.states) - len(parts.queues)
+        current = saved.pop(0) if program.current is not None else None
+        results = len(program.outputs)
         states = results + len(parts.states)
+        queues = states + len(parts.queues)
         found = call.kernel.backward(
             call.inputs(x, None, parts),
             saved,
@@ -117,7 +117,7 @@ class _Run(torch.autograd.Function):
             current,
             grads[:results],
             grads[results:states],
-            grads[states:],
+            grads[states:queues],
         )
         weight = [] if found.weight is None else [found.weight]
         none = [None] * len(parts.leads)
@@ -153,6 +153,7 @@ def _by_operations(
         [stage._replace(state=new) for stage, new in zip(stages, states, strict=True)]
     ).take_parts()
     outputs = [*results, *after.states, *after.queues]
+    grads = grads[: len(outputs)]
     wanted = [t for t, n in zip((x, driven, *flat), needed, strict=True) if n and t is not None]
     found = iter(cotangents_of(outputs, wanted, grads, create_graph=True))
     return [next(found) if n else None for n in needed]

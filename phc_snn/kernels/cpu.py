@@ -80,7 +80,7 @@ class Kernel:
                 own["active"] = np.empty(neurons + 4, _COUNT)
             if compared is not None:
                 own["same"] = np.empty(width, np.int32)
-            own |= _range(start * width, min(stop * width, lanes), width)
+            own |= hints.lanes_of(start * width, min(stop * width, lanes), width)
             return _bound(self._forward, source.forward, arrays | own)
 
         share(blocks, steps * lanes, prepare)
@@ -117,14 +117,8 @@ class Kernel:
         zero = x.new_zeros(())
         carried = [_lanes(zero if g is None else g, batch, neurons, copy=True) for g in states]
         arrays |= {f"z{i}": z for i, z in enumerate(carried)}
-        under_way = []
-        for k, (queue, g) in enumerate(zip(inputs.queues, queues, strict=True)):
-            # In: of the last queue; out: of the first.
-            row = torch.zeros(queue.shape[1], batch, neurons, dtype=self._dtype)
-            if g is not None:
-                row.copy_(g.transpose(0, 1))
-            under_way.append(row)
-            arrays[f"queue{k}"] = _rows(row)
+        under_way = self._under_way(inputs, queues)
+        arrays |= {f"queue{k}": _rows(row) for k, row in enumerate(under_way)}
         gx = self._new(tuple(x.shape))
         arrays |= {"gx": _rows(gx), "kept_states": kept.numpy()}
         if current is not None:
@@ -143,7 +137,7 @@ class Kernel:
 
         def prepare(start: int, stop: int) -> Callable[[], object]:
             own = self._room_back(inputs, width)
-            own |= _range(start * width, min(stop * width, lanes), width)
+            own |= hints.lanes_of(start * width, min(stop * width, lanes), width)
             return _bound(self._backward, source.backward, arrays | own)
 
         if steps:
@@ -157,6 +151,16 @@ class Kernel:
             [torch.from_numpy(t).reshape(batch, neurons) for t in totals],
             None if outer_total is None else _sum_in_order(torch.from_numpy(outer_total)).T,
         )
+
+    def _under_way(self, inputs: Inputs, queues: Sequence[Tensor | None]) -> list[Tensor]:
+        """Cotangents of what is under way, (D, B, N): in, of the last queue; out, of the first."""
+        found = []
+        for queue, g in zip(inputs.queues, queues, strict=True):
+            row = torch.zeros(queue.shape[1], *inputs.x.shape[1:], dtype=self._dtype)
+            if g is not None:
+                row.copy_(g.transpose(0, 1))
+            found.append(row)
+        return found
 
     def _room_back(self, inputs: Inputs, width: int) -> dict[str, Any]:
         """What a thread needs for the way back through one block."""
@@ -209,12 +213,6 @@ class Kernel:
 
     def _row(self, *shape: int) -> Any:
         return np.empty(shape, self._real)
-
-
-def _range(start: int, stop: int, width: int) -> dict[str, Any]:
-    """Lanes to do, how many at a time, and how many steps ahead memory is asked for them."""
-    values = {"start": start, "stop": stop, "width": width, "ahead": hints.steps_ahead(width)}
-    return {name: _COUNT(value) for name, value in values.items()}
 
 
 def _bound(

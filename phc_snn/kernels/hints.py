@@ -26,6 +26,13 @@ def steps_ahead(width: int) -> int:
     return -(-_LANES_AHEAD // max(width, 1))
 
 
+def lanes_of(start: int, stop: int, width: int) -> dict[str, Any]:
+    """What a loop over lanes is given: its range, how many at a time, and the steps ahead."""
+    ahead = steps_ahead(min(width, stop - start))
+    values = {"start": start, "stop": stop, "width": width, "ahead": ahead}
+    return {name: count(value) for name, value in values.items()}
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _ask(typing_context: Any, array: Any, row: Any, at: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:

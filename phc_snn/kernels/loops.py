@@ -40,10 +40,7 @@ def exact_product(
     """
     wide_vectors()
     slices = len(parts)
-    found = count(0)
-    for j in range(pre):  # without a branch: which columns are zero cannot be predicted
-        active[found] = j
-        found += count(signal[k, first + j] != 0)
+    found = _columns(signal, k, first, pre, active)
     largest = 0.0
     for a in range(found):
         magnitude = abs(float(signal[k, first + active[a]]))
@@ -74,6 +71,16 @@ def exact_product(
                     sums[total, n] += sums[count(0), n]
     for n in range(post):
         out[row + n] = sums[total, n] * (power * top[n])
+
+
+@compiled
+def _columns(signal: Any, row: Any, first: Any, pre: Any, active: Any) -> Any:
+    """List the columns of a row that are not zero, in ``active``, (pre + 1,); how many."""
+    found = count(0)
+    for j in range(pre):  # without a branch: which columns are zero cannot be predicted
+        active[found] = j
+        found += count(signal[row, first + j] != 0)
+    return found
 
 
 @compiled
@@ -200,10 +207,7 @@ def outer_product(
     ``active`` is room for those, (pre + 1,).
     """
     wide_vectors()
-    found = count(0)
-    for j in range(pre):  # without a branch: which columns are zero cannot be predicted
-        active[found] = j
-        found += count(signal[row, at + j] != 0)
+    found = _columns(signal, row, at, pre, active)
     for a in range(found):
         j = active[a]
         factor = signal[row, at + j]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phc_snn.checks import is_transformed
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.threads import share, share_lanes
 from phc_snn.numerics.product import slices_of
@@ -32,7 +33,7 @@ def takes(*tensors: Tensor) -> bool:
         type(t) in (Tensor, torch.nn.Parameter)
         and t.device.type == "cpu"
         and t.dtype == first.dtype
-        and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+        and not is_transformed(t)
         for t in tensors
     )
 
@@ -111,10 +112,9 @@ def compare(after: Tensor, before: Tensor, origin: Tensor) -> tuple[Tensor, Tens
     found = Comparison.empty(lanes)
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
-        ahead = np.uint64(hints.steps_ahead(min(_WIDTH, stop - start)))
         room = np.empty(_WIDTH, np.int32)
-        bounds = np.uint64(start), np.uint64(stop), np.uint64(_WIDTH)
-        return partial(comparing.compare, *arrays, *bounds, ahead, room, *found)
+        lanes = hints.lanes_of(start, stop, _WIDTH).values()
+        return partial(comparing.compare, *arrays, *lanes, room, *found)
 
     share_lanes(lanes, after.numel(), _WIDTH, prepare)
     return found.of_samples(batch, after.dtype)

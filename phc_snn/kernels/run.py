@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from phc_snn.checks import is_transformed
 from phc_snn.kernels.autograd import Call, apply
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
@@ -94,8 +95,8 @@ def run_network(
         network: The network.
         x: Drive times input.
         composed: The same in tensor operations, for second derivatives: of the input, the stages
-            and the weights. Its stages are the neuron
-            and the synapses; its results spikes, voltage and current.
+            and the weights. Its stages are the neuron and the synapses; its results spikes, voltage
+            and current.
 
     Returns:
         Spikes, voltage and current; the new state of the neuron, and of each synaptic process.
@@ -273,7 +274,7 @@ def _check(x: Tensor, parts: Parts) -> None:
     if x.dtype not in _DTYPES:
         raise UntraceableError(f"{x.dtype}")
     for tensor in (x, *parts.flat):
-        if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        if is_transformed(tensor):
             raise UntraceableError("a transform of torch.func")
         if tensor.is_floating_point() and (tensor.dtype != x.dtype or tensor.device != x.device):
             raise UntraceableError("tensors of several dtypes or devices")

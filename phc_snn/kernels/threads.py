@@ -45,7 +45,6 @@ def share(blocks: int, values: int, prepare: Prepare) -> None:
     parts = [prepare(*bounds[i : i + 2]) for i in range(threads)]
     flushes = _flushes_denormals()
     errors: list[BaseException] = []
-
     finished = [False] * threads
 
     def part(i: int) -> None:

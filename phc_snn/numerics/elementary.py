@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from phc_snn.checks import is_transformed
+
 X = Any
 """A tensor, or the symbol of one (`phc_snn.kernels.graph.Symbol`)."""
 
@@ -211,7 +213,7 @@ def _evaluate(x: Tensor, name: str) -> Tensor:
     if x.dtype not in _CONSTANTS:
         return _evaluate(x.float(), name).to(x.dtype)
     plain = x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
-    if not plain or torch._C._functorch.is_functorch_wrapped_tensor(x) or not x.numel():
+    if not plain or is_transformed(x) or not x.numel():
         result: Tensor = FORMULAS[name](x, x.dtype)
         return result
     from phc_snn.kernels import elementwise

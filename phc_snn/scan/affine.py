@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from phc_snn.checks import is_transformed
+
 
 class Backend(Protocol):
     """What a backend module provides. A new backend is one file and one line in `BACKENDS`.
@@ -204,7 +206,7 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
     given = (a, b, initial)
     records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     # What a transform of torch.func has wrapped has no memory of its own: a node unwraps it.
-    if records or any(map(torch._C._functorch.is_functorch_wrapped_tensor, given)):
+    if records or any(map(is_transformed, given)):
         return cast(Tensor, _AffineScan.apply(a, b, initial, name, False)).to(dtype)
     # Nothing to record: the scan itself, without the cost of a node of the graph.
     return _load(name).scan(a, b, initial, False).to(dtype)

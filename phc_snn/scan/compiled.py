@@ -15,7 +15,7 @@ import torch
 from numpy import uint64 as count
 from torch import Tensor
 
-from phc_snn.kernels.hints import ask_for, steps_ahead, wide_vectors
+from phc_snn.kernels.hints import ask_for, lanes_of, wide_vectors
 from phc_snn.kernels.jit import compiled
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.threads import share_lanes
@@ -100,14 +100,7 @@ def _adjoint_lanes(
         for i in range(length):
             t = i if reverse else length - count(1) - i
             later = t + ahead if reverse else t - ahead
-            ask_for(grad, later, low, lanes)
-            ask_for(grad_b, later, low, lanes)
-            if varies > 0:
-                ask_for(a, later, low, lanes)
-            if len(grad_a) > 0:
-                ask_for(h, later, low, lanes)
-            if several > 0:
-                ask_for(grad_a, later, low, lanes)
+            _ask_for_adjoint(a, h, grad, grad_a, grad_b, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
                 adjoint = state[lane] + grad[t, at]
@@ -129,6 +122,21 @@ def _adjoint_lanes(
             grad_h0[low + lane] = state[lane]
             if len(grad_a) == 1:
                 grad_a[count(0), low + lane] = total[lane]
+
+
+@compiled
+def _ask_for_adjoint(
+    a: Any, h: Any, grad: Any, grad_a: Any, grad_b: Any, t: Any, low: Any, lanes: Any
+) -> None:
+    """The rows of a step that `_adjoint_lanes` reads or writes; a constant has none."""
+    ask_for(grad, t, low, lanes)
+    ask_for(grad_b, t, low, lanes)
+    if len(a) > 1:
+        ask_for(a, t, low, lanes)
+    if len(grad_a) > 0:
+        ask_for(h, t, low, lanes)
+    if len(grad_a) > 1:
+        ask_for(grad_a, t, low, lanes)
 
 
 @compiled
@@ -186,16 +194,12 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
         state = np.empty(_WIDTH, arrays[1].dtype)
-        return partial(_scan_lanes, *arrays, state, *_range(start, stop), reverse)
+        return partial(
+            _scan_lanes, *arrays, state, *lanes_of(start, stop, _WIDTH).values(), reverse
+        )
 
     share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, prepare)
     return out
-
-
-def _range(start: int, stop: int) -> tuple[Any, ...]:
-    """The lanes to do, how many at a time, and how many steps ahead memory is asked for them."""
-    ahead = steps_ahead(min(_WIDTH, stop - start))
-    return count(start), count(stop), count(_WIDTH), count(ahead)
 
 
 def adjoint(
@@ -220,7 +224,9 @@ def adjoint(
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
         room = np.empty(_WIDTH, arrays[3].dtype), np.empty(_WIDTH, wide)
-        return partial(_adjoint_lanes, *arrays, *room, *_range(start, stop), reverse)
+        return partial(
+            _adjoint_lanes, *arrays, *room, *lanes_of(start, stop, _WIDTH).values(), reverse
+        )
 
     share_lanes(count_lanes, grad.numel(), _WIDTH, prepare)
     return (grad_a if with_a else None), grad_b, grad_h0

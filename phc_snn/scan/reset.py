@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from phc_snn.checks import is_transformed
 from phc_snn.scan.affine import BACKENDS, check_backend, delayed, uncompiled
 from phc_snn.scan.reference import Number, affine_step
 from phc_snn.surrogate import heaviside
@@ -118,7 +119,7 @@ def reset_scan(
             f"backend 'numba' does not take the spike function {fire}, which is not known to be a "
             "step value by value; use backend='auto'"
         )
-    transformed = any(map(torch._C._functorch.is_functorch_wrapped_tensor, inputs))
+    transformed = any(map(is_transformed, inputs))
     if not _runs_compiled(backend, b) or not known or transformed or not len(b):
         return _loop(*inputs, fire, reset)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):

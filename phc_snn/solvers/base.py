@@ -25,7 +25,7 @@ def progress(after: Tensor, before: Tensor, driven: Tensor) -> Progress:
     """What a sweep changed; currents (T, B, N), of which ``driven`` is not synaptic."""
     if rows.takes(after, before, driven) and after.numel() > 0:
         return Progress(*rows.compare(after, before, driven))
-    return Progress(equal_steps(after, before), _norm(after - before), _norm(after - driven))
+    return Progress(leading_steps(after == before), _norm(after - before), _norm(after - driven))
 
 
 def relative_change(found: Progress, *, first: bool) -> Tensor:
@@ -37,12 +37,6 @@ def relative_change(found: Progress, *, first: bool) -> Tensor:
     silent = torch.full_like(found.size, torch.inf if first else 0.0)
     nothing = (found.change == 0) & (found.size == 0)
     return torch.where(nothing, silent, found.change / found.size)
-
-
-@torch.no_grad()
-def equal_steps(after: Tensor, before: Tensor) -> Tensor:
-    """(B,) number of leading steps on which all neurons have the same values; (T, B, N) both."""
-    return leading_steps(after == before)
 
 
 def _norm(x: Tensor) -> Tensor:
