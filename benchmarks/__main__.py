@@ -32,12 +32,16 @@ _LOOPED = 2048
 """Steps up to which loops of Python are timed: they take seconds, and grow with the steps."""
 
 
-def copy_bandwidth() -> float:
-    """Bytes a second that a copy reads and writes, of arrays beyond the caches."""
+def beside_a_copy(candidates: cases.Candidates, repeats: int) -> tuple[dict[str, float], float]:
+    """Seconds of each candidate, and bytes a second of a copy that takes turns with them.
+
+    By itself the copy would find in the caches, where those are large, what the candidates must
+    fetch. Both count what is read and what is written.
+    """
     source = torch.randn(1 << 24)
     target = torch.empty_like(source)
-    seconds = interleaved({"copy": lambda: target.copy_(source)}, repeats=15)["copy"]
-    return 2 * source.nbytes / seconds
+    seconds = interleaved({"copy": lambda: target.copy_(source), **candidates}, repeats=repeats)
+    return seconds, 2 * source.nbytes / seconds.pop("copy")
 
 
 def table(
@@ -46,8 +50,7 @@ def table(
     """Time the candidates, print them, and give the figures."""
     batch, steps, features = shape
     candidates = make(shape, slow=steps <= _LOOPED)
-    bandwidth = copy_bandwidth()
-    seconds = interleaved(candidates, repeats=repeats)
+    seconds, bandwidth = beside_a_copy(candidates, repeats)
     floor = 4.0 * batch * steps * features / bandwidth
     found = Table(title=f"{title}, B = {batch}, T = {steps}, N = {features}")
     for column in ("", "ms", "x the bound", "x the first"):
@@ -82,8 +85,7 @@ def growth(repeats: int, small: bool) -> list[dict[str, Any]]:
                 candidates |= make(shape, slow=False)
             chosen = {n: c for n, c in candidates.items() if n in _GROWING}
             few = 3 if shape[1] >= 100_000 else repeats
-            bandwidth = copy_bandwidth()
-            seconds = interleaved(chosen, repeats=few)
+            seconds, bandwidth = beside_a_copy(chosen, few)
             found.append({"axis": axis, "shape": shape, "seconds": seconds, "copy": bandwidth})
             print(f"{axis}: {shape}", {n: f"{1e3 * s:.2f} ms" for n, s in seconds.items()})
     return found

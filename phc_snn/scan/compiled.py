@@ -15,7 +15,14 @@ import torch
 from numpy import uint64 as count
 from torch import Tensor
 
-from phc_snn.kernels.hints import ask_for, lanes_of, wide_vectors
+from phc_snn.kernels.hints import (
+    ask_for,
+    finish_writing,
+    is_streamed,
+    lanes_of,
+    wide_vectors,
+    write,
+)
 from phc_snn.kernels.jit import compiled
 from phc_snn.kernels.memory import empty
 from phc_snn.kernels.threads import share_lanes
@@ -39,6 +46,7 @@ def _scan_lanes(
     h0: Any,
     out: Any,
     state: Any,
+    streamed: Any,
     start: Any,
     stop: Any,
     width: Any,
@@ -57,14 +65,15 @@ def _scan_lanes(
             t = length - count(1) - i if reverse else i
             later = t - ahead if reverse else t + ahead
             ask_for(b, later, low, lanes)
-            ask_for(out, later, low, lanes)
             if varies > 0:
                 ask_for(a, later, low, lanes)
+            if streamed == 0:
+                ask_for(out, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
-                h = a[t * varies, at] * state[lane] + b[t, at]
-                state[lane] = h
-                out[t, at] = h
+                state[lane] = a[t * varies, at] * state[lane] + b[t, at]
+            write(out, t, low, state, lanes, streamed)
+    finish_writing()
 
 
 @compiled
@@ -77,7 +86,9 @@ def _adjoint_lanes(
     grad_b: Any,
     grad_h0: Any,
     state: Any,
+    row: Any,
     total: Any,
+    streamed: Any,
     start: Any,
     stop: Any,
     width: Any,
@@ -86,7 +97,8 @@ def _adjoint_lanes(
 ) -> None:
     """The cotangents of a scan: ``l[t] = conj(a[t+1]) l[t+1] + g[t]`` and what follows from it.
 
-    ``grad_a`` has no row if it is not asked for, and one if ``a`` is constant.
+    ``grad_a`` has no row if it is not asked for, and one if ``a`` is constant. ``state``, ``row``
+    and ``total`` are room for a block.
     """
     wide_vectors()
     length = count(len(grad))
@@ -100,12 +112,12 @@ def _adjoint_lanes(
         for i in range(length):
             t = i if reverse else length - count(1) - i
             later = t + ahead if reverse else t - ahead
-            _ask_for_adjoint(a, h, grad, grad_a, grad_b, later, low, lanes)
+            _ask_for_adjoint(a, h, grad, grad_a, grad_b, streamed, later, low, lanes)
             for lane in range(lanes):
                 at = low + lane
-                adjoint = state[lane] + grad[t, at]
-                grad_b[t, at] = adjoint
-                state[lane] = np.conj(a[t * varies, at]) * adjoint
+                row[lane] = state[lane] + grad[t, at]
+                state[lane] = np.conj(a[t * varies, at]) * row[lane]
+            write(grad_b, t, low, row, lanes, streamed)
             if len(grad_a) == 0:
                 continue
             last = i + count(1) == length
@@ -113,29 +125,40 @@ def _adjoint_lanes(
             for lane in range(lanes):
                 at = low + lane
                 earlier = h0[at] if last else h[before, at]
-                share = grad_b[t, at] * np.conj(earlier)
-                if several == 1:
-                    grad_a[t, at] = share
-                else:
-                    total[lane] += share
+                row[lane] = row[lane] * np.conj(earlier)
+            if several == 1:
+                write(grad_a, t, low, row, lanes, streamed)
+            else:
+                for lane in range(lanes):
+                    total[lane] += row[lane]
         for lane in range(lanes):
             grad_h0[low + lane] = state[lane]
             if len(grad_a) == 1:
                 grad_a[count(0), low + lane] = total[lane]
+    finish_writing()
 
 
 @compiled
 def _ask_for_adjoint(
-    a: Any, h: Any, grad: Any, grad_a: Any, grad_b: Any, t: Any, low: Any, lanes: Any
+    a: Any,
+    h: Any,
+    grad: Any,
+    grad_a: Any,
+    grad_b: Any,
+    streamed: Any,
+    t: Any,
+    low: Any,
+    lanes: Any,
 ) -> None:
-    """The rows of a step that `_adjoint_lanes` reads or writes; a constant has none."""
+    """The rows of a step that `_adjoint_lanes` needs in the caches; a constant has none."""
     ask_for(grad, t, low, lanes)
-    ask_for(grad_b, t, low, lanes)
+    if streamed == 0:
+        ask_for(grad_b, t, low, lanes)
     if len(a) > 1:
         ask_for(a, t, low, lanes)
     if len(grad_a) > 0:
         ask_for(h, t, low, lanes)
-    if len(grad_a) > 1:
+    if len(grad_a) > 1 and streamed == 0:
         ask_for(grad_a, t, low, lanes)
 
 
@@ -193,10 +216,8 @@ def scan(a: Tensor, b: Tensor, h0: Tensor, reverse: bool) -> Tensor:
     )
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
-        state = np.empty(_WIDTH, arrays[1].dtype)
-        return partial(
-            _scan_lanes, *arrays, state, *lanes_of(start, stop, _WIDTH).values(), reverse
-        )
+        own = np.empty(_WIDTH, arrays[1].dtype), is_streamed(arrays[3])
+        return partial(_scan_lanes, *arrays, *own, *lanes_of(start, stop, _WIDTH).values(), reverse)
 
     share_lanes(arrays[1].shape[1], b.numel(), _WIDTH, prepare)
     return out
@@ -223,9 +244,10 @@ def adjoint(
     wide = np.complex128 if grad.is_complex() else np.float64
 
     def prepare(start: int, stop: int) -> Callable[[], object]:
-        room = np.empty(_WIDTH, arrays[3].dtype), np.empty(_WIDTH, wide)
+        state, row = np.empty((2, _WIDTH), arrays[3].dtype)
+        own = state, row, np.empty(_WIDTH, wide), is_streamed(arrays[5])
         return partial(
-            _adjoint_lanes, *arrays, *room, *lanes_of(start, stop, _WIDTH).values(), reverse
+            _adjoint_lanes, *arrays, *own, *lanes_of(start, stop, _WIDTH).values(), reverse
         )
 
     share_lanes(count_lanes, grad.numel(), _WIDTH, prepare)
