@@ -12,11 +12,20 @@ from torch import Tensor, nn
 from phc_snn import numerics
 from phc_snn.checks import check_finite, check_input, check_positive, check_state, values_are_known
 from phc_snn.encoder import Encoder
-from phc_snn.neurons import ALIF
+from phc_snn.named import NeuronName, TopologyName, make_neuron, make_topology
+from phc_snn.neurons import LIF
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.phc import PHC
 from phc_snn.process import Process
-from phc_snn.readout import add_over_time, check_labels, check_lengths, mean_over_steps, of_neurons
+from phc_snn.readout import (
+    Across,
+    add_over_time,
+    check_labels,
+    check_lengths,
+    mean_over_steps,
+    of_neurons,
+    weighted_mean,
+)
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Solver, solver_from_dict, solver_to_dict
 from phc_snn.state import batch_size
@@ -25,7 +34,6 @@ from phc_snn.synapses.connectome import Dale
 from phc_snn.synapses.tsodyks_markram import Release
 
 Readout = Literal["voltage", "spike"]
-TopologyName = Literal["feedforward", "bidirectional"]
 
 
 class PHCSSMState(NamedTuple):
@@ -75,6 +83,8 @@ class PHCSSM(nn.Module):
         in_features: D_in, channels of the input.
         num_classes: C.
         neurons: N. Default 64.
+        neuron: ``"alif"`` (default), or ``"lif"``: membrane and threshold only, without adaptation
+            or suppression.
         topology: ``"feedforward"`` or ``"bidirectional"`` (two regions, 80 % excitatory), or a
             `Topology` of N neurons.
         readout: ``"voltage"`` or ``"spike"``: what is averaged over time, of the excitatory neurons
@@ -119,6 +129,7 @@ class PHCSSM(nn.Module):
         num_classes: int,
         *,
         neurons: int = 64,
+        neuron: NeuronName = "alif",
         topology: TopologyName | Topology = "bidirectional",
         readout: Readout = "voltage",
         delay: int | Sequence[int] = 1,
@@ -155,18 +166,9 @@ class PHCSSM(nn.Module):
         synapses: list[Process] = [Delay(neurons, delay)]
         if plasticity:
             synapses.append(TsodyksMarkram(neurons, release=release))
-        # A softplus drive is never negative and its adaptation is not scaled: another start.
-        published = drive_transform == "softplus"
-        neuron = ALIF(
-            neurons,
-            refractory_lag=refractory_lag,
-            drive_transform=drive_transform,
-            adaptation_strength=0.05 if published else 1.0,
-            threshold=1.7 if published else 0.5,
-            learn_threshold=True,
-        )
+        cell = make_neuron(neuron, neurons, refractory_lag, drive_transform)
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
-        self.network = PHC(neuron, synapses, connectome, drive=drive, solver=solver)
+        self.network = PHC(cell, synapses, connectome, drive=drive, solver=solver)
         self.network.check_finite = False  # the door is here
         self._make_readout(topology, num_classes, generator)
 
@@ -271,7 +273,7 @@ class PHCSSM(nn.Module):
         normed = self.norm(mean.to(self.decoder.weight.dtype))
         return numerics.linear(normed, self.decoder.weight) + self.decoder.bias
 
-    def loss(self, output: PHCSSMOutput, labels: Tensor) -> Tensor:
+    def loss(self, output: PHCSSMOutput, labels: Tensor, *, across: Across | None = None) -> Tensor:
         """Cross-entropy plus the rate and voltage terms of each region (Eq. 19); a scalar.
 
         Rate and voltage are means over the neurons and over the samples' own steps: padding that
@@ -280,6 +282,8 @@ class PHCSSM(nn.Module):
         Args:
             output: What `forward` returned.
             labels: (B,) class numbers, of any integer dtype.
+            across: Where several processes share a batch: the mean of a value over them, whose
+                gradient is that of this one's part. None (default): the batch is whole.
 
         Raises:
             TypeError: Labels that are not integers.
@@ -299,12 +303,14 @@ class PHCSSM(nn.Module):
         loss = nn.functional.cross_entropy(
             output.logits, labels, label_smoothing=self.label_smoothing
         )
+        loss = weighted_mean(loss, len(labels), across)
         if spikes.numel() == 0:
             return loss  # no step, no rate
         for name, _ in _regions(self.topology):
             members = getattr(self, f"neurons_{name}")
-            rate = mean_over_steps(of_neurons(members, spikes), output.lengths)
-            power = mean_over_steps(of_neurons(members, voltage).square(), output.lengths)
+            rate = mean_over_steps(of_neurons(members, spikes), output.lengths, across)
+            squares = of_neurons(members, voltage).square()
+            power = mean_over_steps(squares, output.lengths, across)
             loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
             loss = loss + self.voltage_weight * power
         return loss
@@ -328,13 +334,14 @@ class PHCSSM(nn.Module):
             "in_features": self.in_features,
             "num_classes": self.num_classes,
             "neurons": network.features,
+            "neuron": "lif" if isinstance(network.neuron, LIF) else "alif",
             "topology": self.topology.to_dict(),
             "readout": self.readout,
             "delay": network.synapses[0].delay.tolist(),  # type: ignore[operator]
             "plasticity": bool(plasticity),
             "drive": network.drive,
-            "refractory_lag": network.neuron.refractory_lag,
-            "drive_transform": network.neuron.drive_transform,
+            "refractory_lag": getattr(network.neuron, "refractory_lag", 0),
+            "drive_transform": getattr(network.neuron, "drive_transform", "identity"),
             "release": plasticity[0].release if plasticity else "post",
             "dale": self.connectome.dale,
             "solver": solver_to_dict(network.solver),
@@ -351,6 +358,7 @@ class PHCSSM(nn.Module):
         Raises:
             ValueError: Entries that are unknown or missing, or values that the model refuses.
         """
+        config = {"neuron": "alif", **config}  # models were that before there was a choice
         known = set(inspect.signature(cls).parameters) - {"gain", "generator"}
         if set(config) != known:
             raise ValueError(
@@ -376,23 +384,3 @@ class PHCSSM(nn.Module):
 def _regions(topology: Topology) -> list[tuple[str, Tensor]]:
     """The regions' names, and the masks (N,) of their neurons."""
     return [(f"in_region_{r}", topology.region == r) for r in range(topology.regions)]
-
-
-def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: int = 2) -> Topology:
-    """A topology by its name, in so many regions; one that is there already is checked.
-
-    Raises:
-        ValueError: Another name, or a topology of another number of neurons.
-    """
-    if isinstance(topology, Topology):
-        if topology.features != neurons:
-            raise ValueError(
-                f"topology: has {topology.features} neurons, expected neurons={neurons}"
-            )
-        return topology
-    if topology not in get_args(TopologyName):
-        raise ValueError(
-            f"topology: got {topology!r}, expected one of {get_args(TopologyName)} or a Topology"
-        )
-    make = Topology.feedforward if topology == "feedforward" else Topology.bidirectional
-    return make(neurons, regions=regions)

@@ -4,6 +4,7 @@ A batch of sequences of different lengths is padded. With ``lengths`` (B,) nothi
 padding.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -85,14 +86,31 @@ class _Sum(torch.autograd.Function):
         return grad, grad.expand(ctx.shape)
 
 
-def mean_over_steps(values: Tensor, lengths: Tensor | None) -> Tensor:
-    """Mean of ``values`` (T, B, n) over the neurons and the samples' own steps; a scalar."""
+Across = Callable[[Tensor], Tensor]
+"""The mean of a value over all processes that share a batch, differentiable in this one's part."""
+
+
+def mean_over_steps(values: Tensor, lengths: Tensor | None, across: Across | None = None) -> Tensor:
+    """Mean of ``values`` (T, B, n) over the neurons and the samples' own steps; a scalar.
+
+    ``across`` makes it that of the batches of all processes.
+    """
     if lengths is None:
-        return values.mean()
+        return weighted_mean(values.mean(), values.shape[0] * values.shape[1], across)
     own = own_steps(lengths, len(values))
     # Chosen, not multiplied by 0: what stands in the padding need not even be finite.
     total = torch.where(own[..., None], values, 0.0).sum()
-    return total / (own.sum() * values.shape[-1]).clamp(min=1)
+    count = own.sum() * values.shape[-1]
+    if across is not None:
+        return across(total) / across(count.to(total.dtype)).clamp(min=1)
+    return total / count.clamp(min=1)
+
+
+def weighted_mean(mean: Tensor, count: int, across: Across | None) -> Tensor:
+    """A mean of ``count`` values here, over those of all processes."""
+    if across is None:
+        return mean
+    return across(mean * count) / across(mean.new_tensor(float(count)))
 
 
 def check_labels(labels: Any, batch: int) -> Tensor:

@@ -26,7 +26,7 @@ RANKS = [
     },
     {"hidden", "parameters", "process"},
     {"neurons", "synapses"},
-    {"functional"},
+    {"functional", "named"},
     {"circuit", "solution"},
     {"solvers"},
     {"phc"},

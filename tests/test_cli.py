@@ -49,8 +49,8 @@ def test_help_names_every_option_of_the_measurement(tmp_path):
     ("arguments", "message"),
     [
         (["compare", "--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
-        (["compare", "--sweeps", "0"], "--sweeps"),
-        (["compare", "--neurons", "2"], "neurons: got 2, expected at least 4"),
+        (["compare", "--sweeps", "0"], "sweeps: got 0, expected 1 or more"),
+        (["compare", "--neurons", "2"], "neurons: got 2, expected 4 or more"),
         (["compare", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
         (["compare", "--device", "abacus"], "abacus"),
         pytest.param(
@@ -72,7 +72,7 @@ def test_an_error_is_one_line_in_a_process_of_its_own_too(tmp_path):
     result = run("compare", "--neurons", "2", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr == ("phc-snn: neurons: got 2, expected at least 4, two a region\n")
+    assert result.stderr == ("phc-snn: neurons: got 2, expected 4 or more\n")
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +174,7 @@ def test_divergence_with_everything(finished, tmp_path):
     ("arguments", "message"),
     [
         (["/nowhere"], "/nowhere/model.json does not exist; expected a run's folder"),
-        (["RUN", "--sweeps", "0"], "--sweeps"),
+        (["RUN", "--sweeps", "0"], "sweeps: got 0, expected 1 or more"),
         (["RUN", "--sample", "40"], "sample: got 40, expected 0 to 39"),
         (["RUN", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
         (["RUN", "--out", "made/" + 300 * "x"], "out: cannot make the folder made/xxx"),

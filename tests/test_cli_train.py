@@ -12,7 +12,9 @@ from phc_snn.training.train import TrainConfig
 from tests.command import call, interrupt_training
 
 pytest.importorskip("tonic")
-FILES = {"model.safetensors", "model.json", "command.txt", "report.json"}
+FILES = {
+    "model.safetensors", "model.json", "command.txt", "settings.toml", "report.json", "progress",
+}  # fmt: skip
 
 
 def test_help_names_every_option(tmp_path):
@@ -48,7 +50,7 @@ def test_trains_and_says_how_to_repeat_it(bars, tmp_path):
         (["--data-dir", "/nowhere"], "/nowhere/NMNIST/Train does not exist"),
         (["--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
         (["--data", "BasicMotions", "--window", "5"], "window: got 5.0, but BasicMotions"),
-        (["--dropout", "1"], "--dropout"),
+        (["--dropout", "1"], "dropout: got 1.0, expected 0.0 to 0.99"),
         (["--data-dir", "BARS", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
     ],
 )

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,36 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False)
-
-
-class TopologyChoice(StrEnum):
-    """Who excites whom across regions."""
-
-    feedforward = "feedforward"
-    bidirectional = "bidirectional"
-
-
-class SolverChoice(StrEnum):
-    """How the recurrent loop is closed over time while training."""
-
-    jacobi = "jacobi"
-    exact = "exact"
-    sequential = "sequential"
-
-
-class ReadoutChoice(StrEnum):
-    """What is averaged over time and read out."""
-
-    voltage = "voltage"
-    spike = "spike"
-
-
-class DeviceChoice(StrEnum):
-    """Where to compute."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-    auto = "auto"
 
 
 def _version(wanted: bool) -> None:

@@ -1,14 +1,10 @@
 """``phc-snn divergence``."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.table import Table
 
 from phc_snn.commands.app import (
-    DeviceChoice,
-    SolverChoice,
     app,
     console,
     interruptible,
@@ -16,59 +12,21 @@ from phc_snn.commands.app import (
     new_table,
     print_folder,
 )
+from phc_snn.commands.options import command
+from phc_snn.training.measure import MeasureConfig
 
 if TYPE_CHECKING:
     from phc_snn.convert import BridgeComparison
 
 
-@app.command()
-def divergence(
-    checkpoint: Annotated[Path, typer.Argument(help="A run's folder, or the model in it.")],
-    data: Annotated[
-        str | None, typer.Option(help="UEA data set; else the one that it was trained on.")
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
-    ] = None,
-    solver: Annotated[
-        SolverChoice | None,
-        typer.Option(help="The parallel mode; else the solver that it was trained with."),
-    ] = None,
-    sweeps: Annotated[int, typer.Option(min=1, help="A number of sweeps to compare too.")] = 16,
-    curve: Annotated[int, typer.Option(min=1, help="Longest curve against sweeps.")] = 40,
-    phase: Annotated[bool, typer.Option("--phase", help="Vary recurrent gain and delay.")] = False,
-    bridges: Annotated[
-        bool, typer.Option("--bridges", help="Compare ways to deploy it, fine-tuning included.")
-    ] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the fine-tuning.")] = 20,
-    sample: Annotated[int | None, typer.Option(min=0, help="Test sample in the raster.")] = None,
-    device: Annotated[DeviceChoice, typer.Option(help="Where to measure.")] = DeviceChoice.cpu,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; else divergence in the run's.")
-    ] = None,
-) -> None:
+@command(app, MeasureConfig)
+def divergence(config: MeasureConfig) -> None:
     """Measure how far a trained network's parallel modes are from running it step by step.
 
     Prints the tables, and writes the report (HTML, opens offline), its figures and its numbers.
     """
-    from phc_snn.training.measure import MeasureConfig, measure
+    from phc_snn.training.measure import measure
 
-    config = MeasureConfig(
-        checkpoint=checkpoint,
-        data=data,
-        data_dir=data_dir,
-        solver=None if solver is None else solver.value,
-        sweeps=sweeps,
-        curve=curve,
-        phase=phase,
-        bridges=bridges,
-        epochs=epochs,
-        sample=sample,
-        device=device.value,
-        threads=threads,
-        out=out,
-    )
     with interruptible():
         result = measure(config, lambda text: console.print(f"[dim]{text} ...[/dim]"))
     rows = {"sequential": result.divergence.reference, **result.divergence.solvers}

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from phc_snn.extras import require
-from phc_snn.files import write_atomically, write_json
+from phc_snn.files import write_json
 from phc_snn.models import PHCSSM
+from phc_snn.training.progress import write_tensors
 
 FORMAT = 1
 """Version of the checkpoint's layout; another one is refused."""
@@ -22,12 +23,8 @@ def save_model(model: PHCSSM, folder: Path | str, **extra: Any) -> None:
         folder: Made if it is missing.
         extra: JSON values to keep beside the model's own config (data set, classes, scaling).
     """
-    safetensors = require("safetensors.torch", extra="train")
     folder = Path(folder)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    write_atomically(
-        folder / "model.safetensors", lambda path: safetensors.save_file(tensors, str(path))
-    )
+    write_tensors(folder / "model.safetensors", model.state_dict())
     write_json(folder / "model.json", {"format": FORMAT, "model": model.config(), **extra})
 
 

@@ -1,6 +1,6 @@
 """The main job: train in parallel over time, run step by step, say how far apart the two are."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,13 @@ from phc_snn import plots
 from phc_snn.convert import Divergence, measure_divergence
 from phc_snn.data import TimeSeriesDataset, load_uea
 from phc_snn.files import write_json, write_text
-from phc_snn.models import PHCSSM, TopologyName
+from phc_snn.models import PHCSSM
+from phc_snn.named import TopologyName
 from phc_snn.report import write_report
 from phc_snn.solvers import Exact, Solver
 from phc_snn.training.checkpoint import save_model
 from phc_snn.training.run import (
+    Device,
     SolverName,
     about_run,
     check_device,
@@ -24,6 +26,7 @@ from phc_snn.training.run import (
     results_in,
     versions,
 )
+from phc_snn.training.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from phc_snn.training.lightning import TrainingResult
@@ -31,36 +34,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Settings of `compare`; the command line has the same names.
+    """Settings of `compare`; a TOML file and the command line have the same names.
 
-    Attributes:
-        data: Name of a UEA set.
-        data_dir: Folder with its .ts files; None for aeon's own.
-        seed: Of the initial weights and of the order of the samples.
-        neurons, topology, delay: Of the network.
-        solver: Trains the network and is its parallel mode.
-        sweeps: Of ``"jacobi"``.
-        epochs, batch_size, learning_rate: Of the training.
-        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
-        threads: CPU threads. Networks of this size gain nothing from a second one, and lose much
-            where other programs hold the cores. (Sums of gradients depend on their number.)
-        out: Folder for the results; None makes ``runs/<data>-<date>-<time>``.
+    What each one means stands at its field; ``phc-snn compare --help`` lists them.
     """
 
-    data: str = "BasicMotions"
-    data_dir: Path | None = None
-    seed: int = 0
-    neurons: int = 32
-    topology: TopologyName = "bidirectional"
-    delay: int = 1
-    solver: SolverName = "jacobi"
-    sweeps: int = 4
-    epochs: int = 150
-    batch_size: int = 20
-    learning_rate: float = 2e-2
-    device: str = "cpu"
-    threads: int = 1
-    out: Path | None = None
+    data: str = setting("BasicMotions", "UEA data set; BasicMotions needs no download.")
+    data_dir: Path | None = setting(None, "Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
+    seed: int = setting(0, "Of weights and sample order.", least=0, most=2**63 - 1)
+    neurons: int = setting(32, "Neurons in the network, two a region at least.", least=4)
+    topology: TopologyName = setting("bidirectional", "Connections between the two regions.")
+    delay: int = setting(1, "Synaptic delay in time steps.", least=1)
+    solver: SolverName = setting("jacobi", "Solver that trains, and the parallel mode.")
+    sweeps: int = setting(4, "Sweeps of the jacobi solver.", least=1)
+    epochs: int = setting(150, "Passes over the training data.", least=0)
+    batch_size: int = setting(20, "Samples in a training step.", least=1)
+    learning_rate: float = setting(2e-2, "Of Adam, at the start.", least=0.0)
+    device: Device = setting("cpu", "Where to train.")
+    # Networks of this size gain nothing from a second one, and lose much where other programs hold
+    # the cores. (Sums of gradients depend on their number.)
+    threads: int = setting(1, "CPU threads.", least=1, most=256)
+    out: Path | None = setting(None, "Folder for the results; else runs/<data>-<time>.")
 
     def make_solver(self) -> Solver:
         """The solver that trains."""
@@ -70,16 +64,14 @@ class CompareConfig:
         """Refuse what can be refused before seconds are spent on imports and data.
 
         Raises:
-            ValueError: A device that is not there, or too few neurons for the topology.
+            ValueError: A value outside its bounds, or a device that is not there.
         """
+        check_settings(self)
         check_device(self.device)
-        if self.neurons < 4:
-            raise ValueError(f"neurons: got {self.neurons}, expected at least 4, two a region")
-        self.make_solver()
 
     def command(self) -> str:
         """The command line that repeats the run."""
-        return command_line("compare", asdict(self))
+        return command_line("compare", self)
 
 
 @dataclass(frozen=True)

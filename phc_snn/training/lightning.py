@@ -1,15 +1,17 @@
 """A `PHCSSM` as a Lightning module, and the loop that trains it."""
 
 import logging
+import math
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,8 +19,52 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
+from phc_snn.training.batches import OfEqualLength
+from phc_snn.training.graphed import GraphedStep
+from phc_snn.training.progress import NAME, read_checkpoint, write_checkpoint
 
 lightning: Any = require("lightning.pytorch", extra="train")
+_plugins: Any = require("lightning.pytorch.plugins.io", extra="train")
+
+Schedule = Literal["cosine", "constant"]
+Log = Literal["none", "csv", "tensorboard"]
+_ON_THE_GPU = 4 << 30
+"""Bytes of recordings that a GPU keeps at most."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How each step changes the weights.
+
+    Attributes:
+        learning_rate: Of Adam, at the start.
+        schedule: ``"cosine"``, falling to zero over the training, or ``"constant"``.
+        weight_decay: Share of each weight that goes for each unit of learning rate (AdamW).
+        clip: Norm to which the gradient is cut; None for not at all.
+    """
+
+    learning_rate: float
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where to train, in Lightning's words.
+
+    Attributes:
+        device: Lightning's ``accelerator``: ``"cpu"``, ``"cuda"``, ``"auto"``.
+        devices, nodes: Processes of a machine, and machines.
+        strategy: How they share the work: ``"auto"``, ``"ddp"``, or another one of Lightning's.
+        precision: Lightning's: ``"32-true"`` or ``"64-true"``.
+    """
+
+    device: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
 
 
 @dataclass(frozen=True)
@@ -28,71 +74,228 @@ class TrainingResult:
     Attributes:
         epochs: Epochs; the last one may have been cut short by Ctrl-C.
         losses: Mean training loss of each.
-        interrupted: Stopped by Ctrl-C; the model holds the weights of the last step.
+        interrupted: Stopped by Ctrl-C; the model holds the weights of the last step, or the best.
         seconds: Time of the training.
+        validation: Accuracy on the validation part after each epoch; none without one.
+        best_epoch: The one whose weights the model holds, counted from 1; None without validation.
     """
 
     epochs: int
     losses: list[float]
     interrupted: bool
     seconds: float
+    validation: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
 
 
 class Classifier(lightning.LightningModule):  # type: ignore[misc]
-    """Adam on `PHCSSM.loss`, the learning rate falling to zero as a cosine over the training.
+    """Adam on `PHCSSM.loss`.
 
     Batches begin with (x (T, B, channels), lengths (B,) or None, labels (B,)), as an `EventBatch`
-    of flattened frames does.
+    of flattened frames does. On a GPU the step is recorded once and replayed (`GraphedStep`), where
+    batches have one length. With several processes the loss is that of the whole batch.
+
+    Args:
+        model: Trained in place.
+        optimization: See there.
+        steps: Of the whole training, for the schedule.
     """
 
-    def __init__(
-        self,
-        model: PHCSSM,
-        learning_rate: float,
-        steps: int,
-        *,
-        dropout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, model: PHCSSM, optimization: Optimization, steps: int) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model = model
-        self.learning_rate = learning_rate
+        self.optimization = optimization
         self.steps = steps
-        self.dropout = dropout
-        self.generator = torch.Generator().manual_seed(seed)
         self.losses: list[float] = []
+        self.validation: list[float] = []
+        self.accuracy = 0.0
         self._epoch: list[Tensor] = []
+        self._right: list[Tensor] = []
+        self._seen = 0
+        self._graphed: GraphedStep[tuple[Tensor, Tensor]] | None = None
 
-    def training_step(self, batch: Sequence[Any], _: int) -> Tensor:
-        x, lengths, labels = batch[:3]
-        if self.dropout:
-            kept = torch.rand(x.shape, generator=self.generator) >= self.dropout
-            x = x * kept.to(x.device) / (1.0 - self.dropout)
-        output = self.model(x, lengths=lengths)
-        loss = self.model.loss(output, labels)
-        if not bool(torch.isfinite(loss)):
-            raise ValueError(
-                f"learning_rate: {self.learning_rate:g} made the loss {float(loss.detach())} in "
-                f"epoch {self.current_epoch + 1}; use a smaller one"
-            )
-        accuracy = (output.logits.argmax(-1) == labels).float().mean()
-        self.log("loss", loss, on_step=False, on_epoch=True)
-        self.log("accuracy", accuracy, on_step=False, on_epoch=True)
-        self._epoch.append(loss.detach())
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        self.losses.append(float(torch.stack(self._epoch).mean()))
-        self._epoch.clear()
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+    def configure_optimizers(self) -> Any:
+        given = self.optimization
+        on_gpu = self.device.type == "cuda"
+        options: dict[str, Any] = {"capturable": True} if on_gpu else {}
+        rate = torch.tensor(given.learning_rate, device=self.device) if on_gpu else None
+        make = torch.optim.AdamW if given.weight_decay else torch.optim.Adam
+        optimizer = make(
+            self.parameters(),
+            lr=given.learning_rate if rate is None else rate,
+            weight_decay=given.weight_decay,
+            **options,
+        )
         self.model.connectome.project_after(optimizer)
+        if given.schedule == "constant":
+            return optimizer
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_train_start(self) -> None:
+        alone = self.trainer.world_size == 1
+        self._graphed = GraphedStep(self._step) if self.device.type == "cuda" and alone else None
+
+    def training_step(self, batch: Sequence[Any], _: int) -> None:
+        x, lengths, labels = batch[:3]
+        if self._graphed is not None and lengths is None:
+            loss, right = self._graphed(x, labels)
+        else:
+            loss, right = self._step(x, labels, lengths)
+        if not loss.is_cuda:
+            self._check(loss)
+        self._epoch.append(loss)
+        self._right.append(right)
+        self._seen += len(labels)
+        schedule = self.lr_schedulers()
+        if schedule is not None:
+            schedule.step()
+
+    def _step(
+        self, x: Tensor, labels: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser: the loss, and how many decisions were right."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer.zero_grad()
+        output = self.model(x, lengths=lengths)
+        several = self.trainer.world_size > 1
+        loss = self.model.loss(output, labels, across=mean_of_processes if several else None)
+        self.manual_backward(loss)
+        if self.optimization.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
+        optimizer.step()
+        return loss.detach(), (output.logits.detach().argmax(-1) == labels).sum()
+
+    def end_epoch(self) -> None:
+        """Sum up the epoch; once, whoever comes first."""
+        if not self._epoch:
+            return
+        losses = torch.stack(self._epoch).cpu()
+        for loss in losses:
+            self._check(loss)
+        self.losses.append(float(losses.mean()))
+        right = torch.stack(self._right).sum()
+        counts = torch.stack([right, torch.full_like(right, self._seen)])
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(counts)
+        self.accuracy = float(counts[0] / counts[1].clamp(min=1))
+        self._epoch.clear()
+        self._right.clear()
+        self._seen = 0
+        found = {"loss": self.losses[-1], "accuracy": self.accuracy}
+        if self.validation:
+            found["validation"] = self.validation[-1]
+        for logger in self.trainer.loggers:
+            logger.log_metrics(found, step=self.current_epoch + 1)
+            logger.save()
+
+    def _check(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            rate, epoch = self.optimization.learning_rate, self.current_epoch + 1
+            raise ValueError(
+                f"learning_rate: {rate:g} made the loss {float(loss)} in epoch {epoch}; use a "
+                "smaller one"
+            )
+
+    def ends_here(self) -> bool:
+        """Whether no epoch follows."""
+        last = self.current_epoch + 1 >= self.trainer.max_epochs
+        return bool(last or self.trainer.should_stop)
+
+    def on_validation_epoch_start(self) -> None:
+        self._decided: list[Tensor] = []
+
+    def validation_step(self, batch: Sequence[Any], _: int) -> None:
+        x, lengths, labels = batch[:3]
+        self._decided.append(self.model(x, lengths=lengths).logits.argmax(-1) == labels)
+
+    def on_validation_epoch_end(self) -> None:
+        accuracy = float(torch.cat(self._decided).double().mean())
+        self.validation.append(accuracy)
+        self.log("validation", accuracy, logger=False)  # to end by; `end_epoch` writes it
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"], checkpoint["validation"] = self.losses, self.validation
+        checkpoint["finished"] = self.ends_here()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.losses, self.validation = checkpoint["losses"], checkpoint["validation"]
+
+
+def mean_of_processes(x: Tensor) -> Tensor:
+    """The mean of ``x`` over all processes; its gradient is that of this one's part.
+
+    Lightning's strategies average the gradients of all processes, and so it is that of the mean.
+    """
+    total = x.detach().clone()
+    torch.distributed.all_reduce(total)
+    return x + (total / torch.distributed.get_world_size() - x.detach())
+
+
+class BestWeights(lightning.Callback):  # type: ignore[misc]
+    """Keeps the weights of the best validation accuracy, the latest of equal ones."""
+
+    def __init__(self) -> None:
+        self.accuracy = -1.0
+        self.epoch: int | None = None
+        self.weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: Any, module: Classifier) -> None:
+        if module.validation[-1] >= self.accuracy:
+            self.accuracy, self.epoch = module.validation[-1], len(module.validation)
+            self.weights = {n: t.detach().clone() for n, t in module.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"accuracy": self.accuracy, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.accuracy, self.epoch = state["accuracy"], state["epoch"]
+        self.weights = state["weights"]
+
+
+class SaveProgress(lightning.Callback):  # type: ignore[misc]
+    """Keeps where the training stands after an epoch, but one that Ctrl-C has cut short.
+
+    Args:
+        folder: Where.
+        seconds: Time from one to the next at least; the last epoch is always kept.
+        interrupted: Not empty after Ctrl-C.
+    """
+
+    def __init__(self, folder: Path, seconds: float, interrupted: list[float]) -> None:
+        self.folder, self.seconds, self.interrupted = folder, seconds, interrupted
+        self._last = -math.inf
+
+    def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
+        if self.interrupted:
+            return
+        module.end_epoch()
+        due = time.monotonic() - self._last >= self.seconds
+        # All processes take part in it, and so all have to agree.
+        if trainer.strategy.broadcast(due) or module.ends_here():
+            trainer.save_checkpoint(self.folder / f"epoch-{trainer.current_epoch + 1}")
+            self._last = time.monotonic()
+
+
+class SafeFiles(_plugins.CheckpointIO):  # type: ignore[misc]
+    """Lightning's checkpoints as safetensors and JSON, see `phc_snn.training.progress`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        write_checkpoint(checkpoint, Path(path).parent, Path(path).name)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        found = read_checkpoint(Path(path).parent)
+        if found is None:
+            raise FileNotFoundError(f"resume: {path} does not exist")
+        return found
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 def fit(
@@ -112,7 +315,8 @@ def fit(
         model: Trained in place; moved back to the CPU at the end.
         x: (samples, T, channels).
         labels: (samples,).
-        epochs, batch_size, learning_rate: Of the training; see `Classifier`.
+        epochs, batch_size: Of the training.
+        learning_rate: Of Adam at the start, falling to zero as a cosine over the training.
         device: As Lightning's ``accelerator``: ``"cpu"``, ``"cuda"``, ``"auto"``.
         seed: Of the order of the samples.
     """
@@ -123,7 +327,9 @@ def fit(
         generator=torch.Generator().manual_seed(seed),
         collate_fn=_time_first,
     )
-    return fit_loader(model, loader, epochs=epochs, learning_rate=learning_rate, device=device)
+    return fit_loader(
+        model, loader, Optimization(learning_rate), epochs=epochs, machines=Machines(device)
+    )
 
 
 def _time_first(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, None, Tensor]:
@@ -132,46 +338,120 @@ def _time_first(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, None, Tenso
 
 def fit_loader(
     model: PHCSSM,
-    loader: Any,
+    loader: DataLoader[Any],
+    optimization: Optimization,
     *,
     epochs: int,
-    learning_rate: float,
-    dropout: float = 0.0,
-    device: str = "cpu",
-    seed: int = 0,
+    machines: Machines | None = None,
+    validation: DataLoader[Any] | None = None,
+    patience: int | None = None,
+    folder: Path | None = None,
+    seconds: float = 5.0,
+    log: Log = "none",
 ) -> TrainingResult:
-    """As `fit`, on the batches of a loader, such as `phc_snn.data.event_loader` makes.
+    """As `fit`, on the batches of a loader, such as `training_loader` or `event_loader` makes.
 
     Args:
-        model: Trained in place; moved back to the CPU at the end.
-        loader: Of the batches that `Classifier` takes; it has a length.
-        epochs, learning_rate: Of the training.
-        dropout: Share of the input values that each training step sets to zero. Default 0.
-        device: As `fit`.
-        seed: Of the dropout.
+        model: Trained in place; moved back to the CPU at the end. With ``validation`` it gets the
+            weights of the best epoch, the latest of equal ones.
+        loader: Of the batches that `Classifier` takes; its length is that of an epoch.
+        optimization: How the weights change.
+        epochs: Of the training.
+        machines: Where; None for the CPU of this process.
+        validation: Of the batches to choose the best epoch by; None for the last epoch's weights.
+        patience: End after more epochs than this without a better one; None for never.
+        folder: Where the training keeps how far it is, after each epoch, and goes on from; None for
+            nowhere. It goes on with the same bits only if the batches are a function of the step,
+            as `training_loader`'s are.
+        seconds: Time from keeping that to the next time, at least.
+        log: ``"csv"`` or ``"tensorboard"`` beside that, in ``logs``.
     """
-    module = Classifier(model, learning_rate, epochs * len(loader), dropout=dropout, seed=seed)
-    with _quiet():
-        trainer = lightning.Trainer(
-            max_epochs=epochs,
-            accelerator=device,
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            callbacks=[EpochBar(epochs)],
-        )
+    machines = Machines() if machines is None else machines
+    best = BestWeights()
+    interrupted: list[float] = []
+    callbacks: list[Any] = [_KeptOnTheDevice(loader), EpochBar(epochs)]
+    if validation is not None:
+        callbacks.append(best)
+        if patience is not None:
+            callbacks.append(
+                lightning.callbacks.EarlyStopping("validation", mode="max", patience=patience + 1)
+            )
+    before = None
+    if folder is not None:
+        callbacks.append(SaveProgress(folder, seconds, interrupted))
+        before = read_checkpoint(folder)
+    module = Classifier(model, optimization, epochs * len(loader))
     began = time.perf_counter()
-    with _stop_on_interrupt(trainer) as interrupted, _quiet():
-        trainer.fit(module, loader)
+    if before is not None and before["finished"]:
+        _restore(module, best, before)
+    else:
+        with _quiet():
+            trainer = lightning.Trainer(
+                max_epochs=epochs,
+                accelerator=machines.device,
+                devices=machines.devices,
+                num_nodes=machines.nodes,
+                strategy=machines.strategy,
+                precision=machines.precision,
+                logger=_logger(log, folder),
+                plugins=[SafeFiles()],
+                callbacks=callbacks,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+            )
+        path = None if before is None or folder is None else folder / NAME
+        with _stop_on_interrupt(trainer, interrupted), _quiet():
+            trainer.fit(module, loader, validation, ckpt_path=path, weights_only=False)
     seconds = time.perf_counter() - began
     model.cpu()
-    return TrainingResult(len(module.losses), module.losses, bool(interrupted), seconds)
+    if best.weights:
+        model.load_state_dict(best.weights)
+    return TrainingResult(
+        len(module.losses),
+        module.losses,
+        bool(interrupted),
+        seconds,
+        module.validation,
+        best.epoch,
+    )
+
+
+def _restore(module: Classifier, best: BestWeights, checkpoint: dict[str, Any]) -> None:
+    """Put a training that had ended where it ended."""
+    module.load_state_dict(checkpoint["state_dict"])
+    module.on_load_checkpoint(checkpoint)
+    with suppress(KeyError):
+        best.load_state_dict(checkpoint["callbacks"][best.state_key])
+
+
+def _logger(log: Log, folder: Path | None) -> Any:
+    if log == "none":
+        return False
+    if folder is None:
+        raise ValueError(f"log: got {log!r} without a folder to write to; give folder")
+    if log == "csv":
+        return lightning.loggers.CSVLogger(folder, name="logs", version="")
+    require("tensorboard", extra="train")
+    return lightning.loggers.TensorBoardLogger(folder, name="logs", version="")
+
+
+class _KeptOnTheDevice(lightning.Callback):  # type: ignore[misc]
+    """Recordings of one length stay on the GPU where they fit, and are not sent in each step."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.batches = loader.dataset
+
+    def on_fit_start(self, trainer: Any, module: Classifier) -> None:
+        batches = self.batches
+        if isinstance(batches, OfEqualLength) and batches.x.nbytes <= _ON_THE_GPU:
+            batches.to(module.device)
 
 
 class EpochBar(lightning.Callback):  # type: ignore[misc]
-    """One rich progress bar over all epochs, with loss and training accuracy.
+    """One rich progress bar over all epochs, with loss and accuracies.
 
     Lightning's own bars start anew in each epoch, which here takes a tenth of a second.
     """
@@ -182,48 +462,52 @@ class EpochBar(lightning.Callback):  # type: ignore[misc]
             progress.TextColumn("Training"),
             progress.BarColumn(bar_width=20),
             progress.TextColumn("epoch {task.completed}/{task.total}"),
-            progress.TextColumn(
-                "training loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"
-            ),
+            progress.TextColumn("{task.fields[found]}"),
             progress.TimeRemainingColumn(),
         )
-        self.task = self.bar.add_task("", total=epochs, loss="-", accuracy="-")
+        self.task = self.bar.add_task("", total=epochs, found="")
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.bar.start()
+    def on_train_start(self, trainer: Any, module: Classifier) -> None:
+        self.bar.update(self.task, completed=len(module.losses))
+        if trainer.is_global_zero:
+            self.bar.start()
 
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        metrics = {
-            name: f"{float(trainer.callback_metrics[name]):.3f}" for name in ("loss", "accuracy")
-        }
-        self.bar.update(self.task, advance=1, **metrics)
+    def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
+        # The module's own hook comes after those of the callbacks.
+        module.end_epoch()
+        found = f"training loss {module.losses[-1]:.3f}  accuracy {module.accuracy:.3f}"
+        if module.validation:
+            found += f"  validation {module.validation[-1]:.3f}"
+        self.bar.update(self.task, advance=1, found=found)
 
-    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+    def teardown(self, trainer: Any, module: Classifier, stage: str) -> None:
         self.bar.stop()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's advice, and the warnings of its own internals, off the user's screen."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
-def _stop_on_interrupt(trainer: Any) -> Iterator[list[float]]:
+def _stop_on_interrupt(trainer: Any, received: list[float]) -> Iterator[None]:
     """Let a first Ctrl-C end the training after its step; a second one acts as usual.
 
-    Lightning itself answers Ctrl-C with sys.exit, and the trained weights would be lost.
+    Lightning itself answers Ctrl-C with sys.exit, and the trained weights would be lost. When it
+    came is noted in ``received``.
     """
-    received: list[float] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -235,10 +519,10 @@ def _stop_on_interrupt(trainer: Any) -> Iterator[list[float]]:
         trainer.should_stop = True
 
     if threading.current_thread() is not threading.main_thread():
-        yield received  # signals belong to the main thread; a caller's own handling stands
+        yield  # signals belong to the main thread; a caller's own handling stands
         return
     previous = signal.signal(signal.SIGINT, stop)
     try:
-        yield received
+        yield
     finally:
         signal.signal(signal.SIGINT, previous)

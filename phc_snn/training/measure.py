@@ -1,14 +1,14 @@
 """The job of ``phc-snn divergence``: how far apart a trained network's modes are, as a report."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from phc_snn import plots
-from phc_snn.checks import check_positive, check_sample
+from phc_snn.checks import check_sample
 from phc_snn.convert import (
     BridgeComparison,
     Divergence,
@@ -25,64 +25,52 @@ from phc_snn.training.checkpoint import load_model, read_config, run_folder
 from phc_snn.training.compare import accuracies
 from phc_snn.training.run import (
     SOLVERS,
+    Device,
     SolverName,
     check_device,
     command_line,
     results_in,
     versions,
 )
+from phc_snn.training.settings import check_settings, required, setting
 
 
 @dataclass(frozen=True)
 class MeasureConfig:
-    """Settings of `measure`; the command line has the same names.
+    """Settings of `measure`; a TOML file and the command line have the same names.
 
-    Attributes:
-        checkpoint: A run's folder, or one of the files in it.
-        data: Name of a UEA set; None for the one that the model was trained on.
-        data_dir: Folder with its .ts files; None for aeon's own.
-        solver: The parallel mode; None for the solver that the model was trained with.
-        sweeps: A number of sweeps to compare beside the parallel mode.
-        curve: Length at most of the curves against sweeps.
-        phase: Vary recurrent gain and delay too.
-        bridges: Compare the bridging strategies too, fine-tuning included.
-        epochs: Of the fine-tuning.
-        sample: Sample in the raster; None for the one that differs most.
-        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
-        threads: CPU threads.
-        out: Folder for the results; None for ``divergence`` in the run's folder.
+    What each one means stands at its field; ``phc-snn divergence --help`` lists them.
     """
 
-    checkpoint: Path
-    data: str | None = None
-    data_dir: Path | None = None
-    solver: SolverName | None = None
-    sweeps: int = 16
-    curve: int = 40
-    phase: bool = False
-    bridges: bool = False
-    epochs: int = 20
-    sample: int | None = None
-    device: str = "cpu"
-    threads: int = 1
-    out: Path | None = None
+    checkpoint: Path = required("A run's folder, or the model in it.")
+    data: str | None = setting(None, "UEA data set; else the one that it was trained on.")
+    data_dir: Path | None = setting(None, "Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
+    solver: SolverName | None = setting(
+        None, "The parallel mode; else the solver that it was trained with."
+    )
+    sweeps: int = setting(16, "A number of sweeps to compare too.", least=1)
+    curve: int = setting(40, "Longest curve against sweeps.", least=1)
+    phase: bool = setting(False, "Vary recurrent gain and delay.")
+    bridges: bool = setting(False, "Compare ways to deploy it, fine-tuning included.")
+    epochs: int = setting(20, "Of the fine-tuning.", least=1)
+    sample: int | None = setting(None, "Test sample in the raster; else the one that differs most.",
+                                 least=0)  # fmt: skip
+    device: Device = setting("cpu", "Where to measure.")
+    threads: int = setting(1, "CPU threads.", least=1, most=256)
+    out: Path | None = setting(None, "Folder for the results; else divergence in the run's.")
 
     def check(self) -> None:
         """Refuse what can be refused before anything is read.
 
         Raises:
-            ValueError: A device that is not there, another solver, or a number below 1.
+            ValueError: A value outside its bounds, or a device that is not there.
         """
+        check_settings(self)
         check_device(self.device)
-        for name in ("sweeps", "curve", "epochs", "threads"):
-            check_positive(name, getattr(self, name))
-        if self.solver not in (None, *SOLVERS):
-            raise ValueError(f"solver: got {self.solver!r}, expected one of {sorted(SOLVERS)}")
 
     def command(self) -> str:
         """The command line that repeats the measurement."""
-        settings = asdict(self)
-        return command_line("divergence", settings, str(settings.pop("checkpoint")))
+        return command_line("divergence", self)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Recordings:
         features: D_in.
         train, test: Items ``(x (T, D_in), label)``.
         about: JSON values that say how to read the set in the same way.
+        validation: To choose the best epoch by, as ``train``; None where the set has none.
     """
 
     classes: tuple[str, ...]
@@ -35,25 +36,29 @@ class Recordings:
     train: Dataset[Any]
     test: Dataset[Any]
     about: dict[str, Any]
+    validation: Dataset[Any] | None = None
 
 
 class ShiftedFrames(Dataset[tuple[Tensor, int]]):
-    """Frames of another data set, each recording moved by up to ``cells`` in every direction.
+    """Frames of another data set, which training moves by up to ``cells`` in every direction.
 
-    A new place each time that a recording is asked for; what leaves the frame is lost, and what
-    comes in is empty. Few recordings then serve as many.
+    `drawn` gives a recording at a place of its own; what leaves the frame is lost, and what comes
+    in is empty. Few recordings then serve as many.
     """
 
-    def __init__(self, dataset: EventDataset, cells: int, generator: torch.Generator) -> None:
-        self.dataset, self.cells, self.generator = dataset, cells, generator
+    def __init__(self, dataset: EventDataset, cells: int) -> None:
+        self.dataset, self.cells = dataset, cells
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.dataset[index]
+
+    def drawn(self, index: int, generator: torch.Generator) -> tuple[Tensor, int]:
         frames, label = self.dataset[index]
         axes = min(frames.dim() - 1, 2)  # height and width of a camera, the units of audio
-        places = torch.randint(2 * self.cells + 1, (axes,), generator=self.generator).tolist()
+        places = torch.randint(2 * self.cells + 1, (axes,), generator=generator).tolist()
         moved = torch.nn.functional.pad(frames, [self.cells] * (2 * axes))
         for axis, (place, size) in enumerate(zip(places, frames.shape[-axes:], strict=True)):
             moved = moved.narrow(axis - axes, place, size)
@@ -75,7 +80,15 @@ class ScaledFrames(Dataset[tuple[Tensor, int]]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        frames, label = self.dataset[index]
+        return self._scaled(*self.dataset[index])
+
+    def drawn(self, index: int, generator: torch.Generator) -> tuple[Tensor, int]:
+        """As the data set below draws it, if it does."""
+        if isinstance(self.dataset, ShiftedFrames):
+            return self._scaled(*self.dataset.drawn(index, generator))
+        return self[index]
+
+    def _scaled(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
         return torch.log1p(frames.flatten(1)) / self.scale, label
 
 
@@ -87,7 +100,6 @@ def read_recordings(
     downsample: int | None = None,
     cache: Path | None = None,
     shift: int | None = None,
-    seed: int = 0,
 ) -> Recordings:
     """Read an event set or a set of the UEA archive.
 
@@ -99,7 +111,6 @@ def read_recordings(
         window, downsample, cache: As `load_events`; None for the set's default.
         shift: Cells by which `ShiftedFrames` moves the training recordings at most; None for the
             set's default.
-        seed: Of the shifts.
 
     Raises:
         FileNotFoundError: The set is not there.
@@ -136,7 +147,6 @@ def read_recordings(
         for split in ("train", "test")
     )
     scale = log_deviation(train)
-    generator = torch.Generator().manual_seed(seed)
     about = {
         "events": {"window": window, "downsample": downsample},
         "scaling": {"scale": scale},
@@ -144,7 +154,7 @@ def read_recordings(
     return Recordings(
         train.classes,
         train.features,
-        ScaledFrames(ShiftedFrames(train, shift, generator), scale),
+        ScaledFrames(ShiftedFrames(train, shift), scale),
         ScaledFrames(test, scale),
         about,
     )

@@ -1,10 +1,11 @@
 """What the jobs of the command line share: solvers by name, the folder, the repeating command."""
 
+import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ import phc_snn
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 
-SolverName = Literal["jacobi", "exact", "sequential"]
+SolverName = Literal["auto", "jacobi", "exact", "sequential"]
+Device = Literal["cpu", "cuda", "auto"]
 SOLVERS: dict[str, type[Jacobi] | type[Exact] | type[Sequential]] = {
     "jacobi": Jacobi,
     "exact": Exact,
@@ -46,16 +48,25 @@ def check_device(device: str) -> None:
         raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
 
 
-def command_line(command: str, settings: Mapping[str, Any], *arguments: str) -> str:
-    """The words that repeat a command; settings that are None or switched off are left out."""
-    words = ["phc-snn", command, *arguments]
-    for name, value in settings.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
+def command_line(command: str, config: Any) -> str:
+    """The words that repeat a command with these settings; those that are None are left out."""
+    words = ["phc-snn", command]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        option = f"--{field.name.replace('_', '-')}"
+        if field.default is MISSING:
+            words.append(str(value))
+        elif isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif value is not None:
             words += [option, str(value)]
     return shlex.join(words)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes, or one that Lightning started to share its work."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def test_a_model_of_other_data_is_refused(tmp_path):
     ("settings", "message"),
     [
         ({"solver": "newton"}, "solver: got 'newton', expected one of"),
-        ({"device": "abacus"}, "device: got 'abacus', expected cpu, cuda or auto"),
+        ({"device": "abacus"}, "device: got 'abacus', expected one of 'cpu', 'cuda', 'auto'"),
         ({"curve": 0}, "curve: got 0"),
     ],
 )
@@ -143,6 +143,6 @@ def test_settings_are_checked_before_the_run_is_read(settings, message):
 def test_command_has_the_switches_that_are_on():
     config = MeasureConfig(Path("a b"), phase=True, data="X", sample=0)
     assert config.command() == (
-        "phc-snn divergence 'a b' --data X --sweeps 16 --curve 40 --phase --epochs 20 --sample 0 "
-        "--device cpu --threads 1"
+        "phc-snn divergence 'a b' --data X --sweeps 16 --curve 40 --phase --no-bridges --epochs 20 "
+        "--sample 0 --device cpu --threads 1"
     )

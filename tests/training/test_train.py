@@ -6,19 +6,20 @@ from statistics import median
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 import phc_snn as phc
-from phc_snn.data import collate_events, event_loader, load_events
+from phc_snn.data import load_events
+from phc_snn.training.batches import draws
 from phc_snn.training.checkpoint import load_model, read_config
-from phc_snn.training.lightning import fit, fit_loader
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
-from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, train
+from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, resume, train
 from tests.recordings import SHARED
 
 pytest.importorskip("tonic")
-FILES = {"model.safetensors", "model.json", "command.txt", "report.json"}
+FILES = {
+    "model.safetensors", "model.json", "command.txt", "settings.toml", "report.json", "progress",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -52,11 +53,12 @@ class TestRecordings:
         frames = torch.zeros(3, *shape)
         middle = tuple(size // 2 for size in shape[-2:])
         frames[(slice(None), *((1,) if len(shape) == 3 else ()), *middle)] = 1.0
+        shifted = ShiftedFrames([(frames, 5)], 1)
+        assert torch.equal(shifted[0][0], frames), "only what is drawn is moved"
         generator = torch.Generator().manual_seed(0)
-        shifted = ShiftedFrames([(frames, 5)], 1, generator)
         places = set()
         for _ in range(60):
-            moved, label = shifted[0]
+            moved, label = shifted.drawn(0, generator)
             assert label == 5
             assert moved.shape == frames.shape
             assert torch.equal(moved[0], moved[2]), "all steps move together"
@@ -71,8 +73,10 @@ class TestRecordings:
 
     def test_only_the_training_recordings_are_moved(self, bars):
         found = read_recordings("nmnist", bars)
-        assert torch.equal(found.test[0][0], found.test[0][0])
-        assert any(not torch.equal(found.train[0][0], found.train[0][0]) for _ in range(9))
+        still = found.train[0][0]
+        moved = [found.train.drawn(0, draws(i))[0] for i in range(9)]
+        assert any(not torch.equal(x, still) for x in moved)
+        assert torch.equal(found.test.drawn(0, draws(0))[0], found.test[0][0])
 
     def test_silent_recordings_have_a_scale_too(self):
         assert log_deviation([(torch.zeros(4, 2), 0), (torch.zeros(0, 2), 0)]) == 1.0
@@ -100,52 +104,6 @@ class TestRecordings:
     def test_settings_that_do_not_fit_the_set(self, arguments, options, message):
         with pytest.raises(ValueError, match=message):
             read_recordings(*arguments, **options)
-
-
-def one(batch):
-    """A loader of this one batch."""
-    return DataLoader([batch], batch_size=None)
-
-
-class TestFit:
-    def test_a_loader_of_equal_lengths_trains_as_tensors_do(self):
-        x, labels = torch.randn(12, 20, 3), torch.arange(12) % 2
-        models = [phc.PHCSSM(3, 2, neurons=8, generator=torch.Generator().manual_seed(0))
-                  for _ in range(2)]  # fmt: skip
-        options = {"epochs": 3, "learning_rate": 0.01}
-        first = fit(models[0], x, labels, batch_size=5, **options)
-        items = list(zip(x, labels.tolist(), strict=True))
-        generator = torch.Generator().manual_seed(0)
-        loader = event_loader(items, batch_size=5, shuffle=True, generator=generator)
-        second = fit_loader(models[1], loader, **options)
-        assert first.losses == pytest.approx(second.losses, rel=1e-5)
-        for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
-            torch.testing.assert_close(a, b)
-
-    def test_padding_is_no_part_of_the_training(self):
-        """What stands in the padding changes no weight."""
-        frames = [torch.randn(steps, 3) for steps in (20, 9, 14)]
-        batch = collate_events([(f, i % 2) for i, f in enumerate(frames)])
-        noise = torch.where(batch.mask[..., None], batch.frames, torch.randn(20, 3, 3))
-        found = []
-        for x in (batch.frames, noise):
-            model = phc.PHCSSM(3, 2, neurons=8, generator=torch.Generator().manual_seed(0))
-            fit_loader(model, one(batch._replace(frames=x)), epochs=3, learning_rate=0.01)
-            found.append([p.detach() for p in model.parameters()])
-        for a, b in zip(*found, strict=True):
-            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-7)
-
-    def test_dropout_is_repeatable_and_not_without_effect(self):
-        x, labels = torch.randn(10, 6, 3), torch.zeros(6).long()
-
-        def weights(**options):
-            model = phc.PHCSSM(3, 2, neurons=8, generator=torch.Generator().manual_seed(0))
-            fit_loader(model, one((x, None, labels)), epochs=2, learning_rate=0.01, **options)
-            return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-        assert torch.equal(weights(dropout=0.5, seed=3), weights(dropout=0.5, seed=3))
-        assert not torch.equal(weights(dropout=0.5, seed=3), weights(dropout=0.5, seed=4))
-        assert not torch.equal(weights(dropout=0.5, seed=3), weights())
 
 
 def test_writes_all_it_promises(config):
@@ -210,19 +168,22 @@ def test_the_measurement_says_that_it_does_not_read_events(config):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"neurons": 0}, "neurons: got 0, expected a positive integer"),
+        ({"neurons": 0}, "neurons: got 0, expected 1 or more"),
         ({"neurons": 3, "regions": 2}, "region 1 has no excitatory neuron"),
         ({"topology": "star"}, "topology: got 'star', expected one of"),
         ({"device": "abacus"}, "device: got 'abacus'"),
         ({"solver": "newton"}, "solver: got 'newton', expected one of"),
         ({"readout": "mean"}, "readout: got 'mean', expected one of"),
-        ({"shift": -1}, "shift: got -1, expected 0 or more cells"),
-        ({"dropout": 1.0}, r"dropout: got 1\.0, expected at least 0 and below 1"),
+        ({"shift": -1}, "shift: got -1, expected 0 or more"),
+        ({"dropout": 1.0}, r"dropout: got 1\.0, expected 0\.0 to 0\.99"),
+        ({"dale": "nobody"}, "dale: got 'nobody', expected one of 'construction', 'projection'"),
+        ({"neuron": "lif", "drive_transform": "softplus"}, "neuron: 'lif' has no refractory_lag"),
+        ({"learning_rate": "fast"}, "learning_rate: got 'fast', expected a number"),
         ({"epochs": -1}, "epochs: got -1, expected 0 or more"),
         ({"batch_size": 0}, "batch_size: got 0"),
         ({"threads": 0}, "threads: got 0"),
         ({"data_dir": None}, "data_dir: got none"),
-        ({"window": 0.0}, r"window: got 0\.0 ms"),
+        ({"window": 0.0}, r"window: got 0\.0, expected 0\.001 or more"),
     ],
 )
 def test_bad_settings_leave_nothing(config, changes, message):
@@ -236,9 +197,56 @@ def test_the_command_repeats_the_settings(config):
     assert words[:2] == ["phc-snn", "train"]
     for name, value in asdict(config).items():
         option = f"--{name.replace('_', '-')}"
+        if value is True:
+            assert option in words
+            continue
         assert (option in words) == (value is not None)
         if value is not None:
             assert words[words.index(option) + 1] == str(value)
+    assert "--no-plasticity" in replace(config, plasticity=False).command().split()
+
+
+def test_a_run_goes_on_where_it_was_cut_off(config, tmp_path, monkeypatch):
+    whole = train(replace(config, epochs=4, dropout=0.3, checkpoint_seconds=0.0))
+    cut = replace(config, epochs=4, dropout=0.3, checkpoint_seconds=0.0, out=tmp_path / "cut")
+
+    def died(self, trainer, module):
+        if trainer.current_epoch == 2:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("phc_snn.training.lightning.EpochBar.on_train_epoch_end", died)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(cut)
+    assert json.loads((cut.out / "progress/checkpoint.json").read_text())["tensors"] == (
+        "epoch-2.safetensors"
+    )
+    result = resume(cut.out)
+    assert result.training.losses == whole.training.losses
+    for a, b in zip(whole.model.parameters(), result.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert {path.name for path in cut.out.iterdir()} == FILES
+
+
+def test_a_complete_run_is_not_trained_again(config):
+    first = train(config)
+    again = resume(config.out)
+    assert again.training.losses == first.training.losses
+    for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_folder_with_a_run_is_left_alone(config):
+    train(config)
+    before = (config.out / "report.json").read_bytes()
+    with pytest.raises(ValueError, match=r"out: .* holds a run already; go on with it by --resume"):
+        train(config)
+    assert (config.out / "report.json").read_bytes() == before
+
+
+def test_nothing_to_go_on_with(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"resume: no run lies in .*settings\.toml is miss"):
+        resume(tmp_path)
 
 
 @pytest.mark.slow
@@ -247,7 +255,7 @@ def test_the_default_settings_learn_nmnist():
     """1,000 recordings to learn from, 100 to be tested on: median of 3 seeds."""
     found = []
     for seed in range(3):
-        recordings = read_recordings("nmnist", SHARED, seed=seed)
+        recordings = read_recordings("nmnist", SHARED)
         config = TrainConfig(data_dir=SHARED, seed=seed)
         model, _ = fit_recordings(config, recordings)
         assert model.count_parameters().trainable <= 60_000

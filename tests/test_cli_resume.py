@@ -1,0 +1,120 @@
+"""A training that is killed, or shared by processes, is the same training."""
+
+import filecmp
+import random
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from phc_snn.training.train import SETTINGS
+from tests.command import COMMAND, call
+
+pytest.importorskip("lightning")
+pytest.importorskip("aeon")
+JOB = [
+    "train", "--data", "BasicMotions", "--neurons", "8", "--readout", "voltage", "--dropout", "0.2",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_at_random_it_ends_with_the_same_bits(tmp_path):
+    job = [*JOB, "--epochs", "100", "--checkpoint-seconds", "0"]
+    began = time.monotonic()
+    subprocess.run([*COMMAND, *job, "--out", str(tmp_path / "whole")], check=True, timeout=300)
+    seconds = time.monotonic() - began
+    draw = random.Random(0)
+    kills = runs = 0
+    while kills < 20:
+        out = tmp_path / str(runs)
+        kills += _killed_until_it_ends(job, out, draw, seconds)
+        runs += 1
+        same = filecmp.cmp(tmp_path / "whole/model.safetensors", out / "model.safetensors", False)
+        assert same, f"run {runs} ended with other weights"
+
+
+def _killed_until_it_ends(job, out, draw, seconds):
+    kills = 0
+    while True:
+        begun = (out / SETTINGS).exists()
+        command = ["train", "--resume", str(out)] if begun else [*job, "--out", str(out)]
+        with subprocess.Popen([*COMMAND, *command], stderr=subprocess.PIPE) as process:
+            try:
+                _, errors = process.communicate(timeout=draw.uniform(0.2, 0.9) * seconds)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+                continue
+        assert process.returncode == 0, errors
+        return kills
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    # 40 recordings in batches of 9: shares of 5 and 4, and of 2 and 2 at the end.
+    job = [*JOB, "--epochs", "5", "--batch-size", "9"]
+    for name, more in (("one", []), ("two", ["--devices", "2", "--strategy", "ddp"])):
+        command = [*COMMAND, *job, *more, "--out", str(tmp_path / name)]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert found.returncode == 0, found.stderr
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, value in one.items():
+        assert (value.double() - two[name].double()).abs().max() <= 1e-6, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "no.toml"], "config: no.toml does not exist; expected a TOML file"),
+        (["--config", "typo.toml"], "typo.toml: nurons is not a setting; did you mean neurons?"),
+        (["--config", "bad.toml"], "config: bad.toml is not TOML"),
+        (["--resume", "nothing"], "resume: no run lies in nothing (settings.toml is missing)"),
+        (["--resume", "x", "--neurons", "3"], "resume: a run goes on with the settings it has"),
+        (["--data", "Nothing", "--data-dir", "."], "does not exist"),
+        (["--out", "/proc/x"], "out: cannot make the folder /proc/x"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(arguments, message, tmp_path):
+    (tmp_path / "typo.toml").write_text("nurons = 3\n")
+    (tmp_path / "bad.toml").write_text("neurons = \n")
+    data = [] if "--data" in arguments else ["--data", "BasicMotions"]
+    data = [] if arguments[0] in ("--config", "--resume") else data
+    result = call("train", *data, *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"typo.toml", "bad.toml"}
+
+
+def test_a_file_and_the_command_line_say_the_same_names(tmp_path):
+    (tmp_path / "a.toml").write_text(
+        'data = "BasicMotions"\nneurons = 4\nepochs = 1\nreadout = "voltage"\ndropout = 0\n'
+    )
+    found = call("train", "--config", "a.toml", "--neurons", "8", "--out", "x", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "neurons = 8\n" in (tmp_path / "x" / SETTINGS).read_text()
+    again = call("train", "--config", f"x/{SETTINGS}", "--out", "y", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert filecmp.cmp(tmp_path / "x/model.safetensors", tmp_path / "y/model.safetensors", False)
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path):
+    job = [*JOB, "--epochs", "3", "--checkpoint-seconds", "0", "--out", str(tmp_path / "x")]
+
+    def small_files():  # what is larger cannot be written, as on a full disk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+
+    found = subprocess.run(
+        [*COMMAND, *job], capture_output=True, text=True, preexec_fn=small_files, timeout=300
+    )
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.splitlines()[-1].startswith("phc-snn: ")
+    assert "File too large" in found.stderr
+    assert "Traceback" not in found.stderr
+    left = tmp_path / "x"
+    assert not left.exists() or not list(left.rglob("*.safetensors"))

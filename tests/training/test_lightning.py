@@ -1,0 +1,158 @@
+"""The loop that trains: the same weights from tensors, loaders, and processes."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import phc_snn as phc
+from phc_snn.data import collate_events, event_loader
+from phc_snn.training.lightning import Optimization, fit, fit_loader
+
+SLOW = Optimization(0.01)
+
+
+def network(seed=0):
+    return phc.PHCSSM(3, 2, neurons=8, generator=torch.Generator().manual_seed(seed))
+
+
+def one(batch):
+    """A loader of this one batch."""
+    return DataLoader([batch], batch_size=None)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.fixture
+def samples():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(12, 20, 3, generator=generator), torch.arange(12) % 2
+
+
+def test_it_is_adam_with_a_cosine(samples):
+    """Against a loop of torch alone, with the same bits."""
+    x, labels = samples
+    ours, plain = network(), network()
+    fit(ours, x, labels, epochs=3, batch_size=12, learning_rate=0.01)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    generator = torch.Generator().manual_seed(0)
+    loader = DataLoader(range(12), batch_size=12, shuffle=True, generator=generator)
+    for _ in range(3):
+        for chosen in loader:
+            optimizer.zero_grad()
+            batch = x[chosen].transpose(0, 1).contiguous()
+            plain.loss(plain(batch), labels[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+    assert torch.equal(weights(ours), weights(plain))
+
+
+def test_a_loader_of_equal_lengths_trains_as_tensors_do(samples):
+    x, labels = samples
+    first, second = network(), network()
+    found = fit(first, x, labels, batch_size=5, epochs=3, learning_rate=0.01)
+    items = list(zip(x, labels.tolist(), strict=True))
+    generator = torch.Generator().manual_seed(0)
+    loader = event_loader(items, batch_size=5, shuffle=True, generator=generator)
+    other = fit_loader(second, loader, SLOW, epochs=3)
+    assert found.losses == pytest.approx(other.losses, rel=1e-5)
+    torch.testing.assert_close(weights(first), weights(second))
+
+
+def test_padding_is_no_part_of_the_training():
+    """What stands in the padding changes no weight."""
+    frames = [torch.randn(steps, 3) for steps in (20, 9, 14)]
+    batch = collate_events([(f, i % 2) for i, f in enumerate(frames)])
+    noise = torch.where(batch.mask[..., None], batch.frames, torch.randn(20, 3, 3))
+    found = []
+    for x in (batch.frames, noise):
+        model = network()
+        fit_loader(model, one(batch._replace(frames=x)), SLOW, epochs=3)
+        found.append(weights(model))
+    torch.testing.assert_close(*found, rtol=0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Optimization(0.02),
+        Optimization(0.01, "constant"),
+        Optimization(0.01, weight_decay=1.0),
+        Optimization(0.01, clip=1e-9),
+    ],
+)
+def test_each_option_has_an_effect(samples, other):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    found = []
+    for optimization in (SLOW, other):
+        model = network()
+        fit_loader(model, one(batch), optimization, epochs=3)
+        found.append(weights(model))
+    assert not torch.equal(*found)
+
+
+def test_weights_of_the_best_epoch_the_latest_of_equal_ones(samples, monkeypatch):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    accuracies = iter([0.25, 0.75, 0.5, 0.75, 0.25, 0.0])
+    seen = []
+
+    def validated(self):
+        self.validation.append(next(accuracies))
+        self.log("validation", self.validation[-1], logger=False)
+        seen.append(weights(self.model))
+
+    monkeypatch.setattr("phc_snn.training.lightning.Classifier.on_validation_epoch_end", validated)
+    model = network()
+    found = fit_loader(model, one(batch), SLOW, epochs=6, validation=one(batch))
+    assert found.best_epoch == 4
+    assert torch.equal(weights(model), seen[3])
+    assert not torch.equal(seen[3], seen[5])
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 2), (1, 3), (3, 5), (None, 9)])
+def test_it_ends_after_more_epochs_than_this_without_a_better_one(
+    samples, monkeypatch, patience, epochs
+):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+
+    def validated(self):
+        self.validation.append(0.5)
+        self.log("validation", 0.5, logger=False)
+
+    monkeypatch.setattr("phc_snn.training.lightning.Classifier.on_validation_epoch_end", validated)
+    found = fit_loader(
+        network(), one(batch), SLOW, epochs=9, validation=one(batch), patience=patience
+    )
+    assert found.epochs == epochs
+
+
+def test_validation_is_measured(samples):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    model = network()
+    found = fit_loader(model, one(batch), SLOW, epochs=1, validation=one(batch))
+    right = model(batch[0]).logits.argmax(-1) == samples[1]
+    assert found.validation == [pytest.approx(right.double().mean().item())]
+
+
+def test_a_loss_that_is_no_number_is_named(samples):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    model = network()
+    torch.nn.init.constant_(model.decoder.bias, torch.nan)
+    with pytest.raises(ValueError, match=r"learning_rate: 0\.01 made the loss nan in epoch 1; use"):
+        fit_loader(model, one(batch), SLOW, epochs=5)
+
+
+def test_epochs_are_logged(samples, tmp_path):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    found = fit_loader(
+        network(), one(batch), SLOW, epochs=2, validation=one(batch), folder=tmp_path, log="csv"
+    )
+    lines = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()
+    head = lines[0].split(",")
+    assert len(lines) == 3
+    for line, loss in zip(lines[1:], found.losses, strict=True):
+        assert float(line.split(",")[head.index("loss")]) == pytest.approx(loss, rel=1e-5)
+    with pytest.raises(ValueError, match="log: got 'csv' without a folder"):
+        fit_loader(network(), one(batch), SLOW, epochs=2, log="csv")
