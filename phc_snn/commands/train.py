@@ -14,6 +14,10 @@ from phc_snn.commands.app import (
     print_training,
 )
 from phc_snn.commands.options import command
+from phc_snn.commands.sweep import run_grid
+from phc_snn.data import PUBLISHED_SEEDS
+from phc_snn.training.run import new_folder
+from phc_snn.training.sweep import Grid
 from phc_snn.training.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,8 +28,14 @@ _RESUME = Annotated[
 ]
 
 
-@command(app, TrainConfig, resume=(_RESUME, None))
-def train(config: TrainConfig, resume: Path | None) -> None:
+_SEEDS = Annotated[
+    str | None, typer.Option(help="A run for each of these: published, or numbers and commas.")
+]
+_JOBS = Annotated[int, typer.Option(help="Runs of --seeds at the same time.")]
+
+
+@command(app, TrainConfig, resume=(_RESUME, None), seeds=(_SEEDS, None), jobs=(_JOBS, 1))
+def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int) -> None:
     """Train on recordings of any length, in parallel over time; test in parallel and step by step.
 
     Writes the trained model, the report and the settings that repeat it. A run that is cut off goes
@@ -33,6 +43,9 @@ def train(config: TrainConfig, resume: Path | None) -> None:
     """
     from phc_snn.training import train as job
 
+    if seeds is not None:
+        folder = config.out or new_folder(config.data)
+        return run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)
     with interruptible():
         if resume is None:
             result = job.train(config)
@@ -41,6 +54,17 @@ def train(config: TrainConfig, resume: Path | None) -> None:
         else:
             result = job.resume(resume)
     _print_result(result)
+
+
+def _numbers(seeds: str) -> tuple[int, ...]:
+    if seeds == "published":
+        return PUBLISHED_SEEDS
+    try:
+        return tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise ValueError(
+            f"seeds: got {seeds!r}, expected 'published', or numbers such as 0,1,2"
+        ) from None
 
 
 def _print_result(result: "TrainResult") -> None:
