@@ -14,9 +14,10 @@ from phc_snn.checks import check_finite, check_input, check_positive, check_stat
 from phc_snn.encoder import Encoder
 from phc_snn.neurons import ALIF
 from phc_snn.neurons.alif import DriveTransform
+from phc_snn.padding import check_lengths
 from phc_snn.phc import PHC
 from phc_snn.process import Process
-from phc_snn.readout import add_over_time, check_labels, check_lengths, mean_over_steps, of_neurons
+from phc_snn.readout import add_over_time, check_labels, mean_over_steps, of_neurons
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Solver, solver_from_dict, solver_to_dict
 from phc_snn.state import batch_size
