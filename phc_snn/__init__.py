@@ -31,6 +31,7 @@ from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 from phc_snn.surrogate import FastSigmoid
 from phc_snn.synapses import (
+    RSTDP,
     Connectome,
     Delay,
     DelayState,
@@ -50,6 +51,7 @@ __all__ = [
     "LIF",
     "PHC",
     "PHCSSM",
+    "RSTDP",
     "ALIFState",
     "Adjoint",
     "Attribution",

@@ -15,13 +15,12 @@ from phc_snn.encoder import Encoder
 from phc_snn.named import NeuronName, TopologyName, make_neuron, make_topology
 from phc_snn.neurons import LIF
 from phc_snn.neurons.alif import DriveTransform
+from phc_snn.padding import Across, check_lengths
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.readout import (
-    Across,
     add_over_time,
     check_labels,
-    check_lengths,
     mean_over_steps,
     of_neurons,
     weighted_mean,

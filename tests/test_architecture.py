@@ -23,6 +23,7 @@ RANKS = [
         "cotangents",
         "extras",
         "files",
+        "padding",
     },
     {"hidden", "parameters", "process"},
     {"neurons", "synapses"},

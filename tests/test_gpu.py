@@ -156,3 +156,65 @@ def test_a_step_that_reads_a_value_cannot_be_recorded():
     assert train(x).tolist() == [3.0, 3.0, 3.0]
     with pytest.raises(RuntimeError, match=r"step: cannot be recorded .* capturable=True"):
         train(x)
+
+
+def spike_trains(steps, batch, neurons, dtype=torch.float32):
+    return (torch.rand(steps, batch, neurons) < 0.2).to(dtype)
+
+
+@DTYPES
+@pytest.mark.parametrize("coincidence", ["ltd", "none"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (500, 1, 8), (200, 33, 64)])
+def test_rstdp_has_the_bits_of_the_cpu_in_any_order_of_the_batch(dtype, coincidence, shape):
+    spikes, rule = spike_trains(*shape, dtype), phc.RSTDP(coincidence=coincidence)
+    lengths = torch.randint(shape[0] + 1, shape[1:2])
+    order = torch.randperm(shape[1])
+    expected = rule.change(spikes, lengths)
+    assert_same_bits(rule.change(spikes.cuda(), lengths.cuda()).cpu(), expected)
+    permuted = rule.change(spikes[:, order].cuda(), lengths[order].cuda())
+    assert_same_bits(permuted.cpu(), expected)
+    assert_same_bits(rule.change(spikes.cuda()).cpu(), rule.change(spikes))
+
+
+@pytest.mark.parametrize("dale", ["construction", "projection", None])
+def test_rstdp_makes_the_host_wait_for_nothing_and_can_be_recorded(dale):
+    rule, topology = phc.RSTDP(eta=3.0), phc.Topology.bidirectional(16)
+    made = [
+        phc.HierarchicalConnectome(
+            topology, dale=dale, generator=torch.Generator().manual_seed(3)
+        ).cuda()
+        for _ in range(2)
+    ]
+    before = made[0].weight.detach().clone()
+
+    def step(connectome):
+        def update(spikes, accuracy, lengths):
+            reward = rule.reward(accuracy, 4)
+            rule.update(connectome, spikes, reward)
+            rule.update(connectome, spikes, reward, lengths)
+            return reward
+
+        return update
+
+    eager, graphed = step(made[0]), phc.GraphedStep(step(made[1]), warmup=2)
+    for i in range(6):
+        spikes, accuracy = spike_trains(40, 5, 16).cuda(), torch.tensor(i / 5.0, device="cuda")
+        lengths = torch.randint(41, (5,)).cuda()
+        assert_same_bits(graphed(spikes, accuracy, lengths), eager(spikes, accuracy, lengths))
+        assert_same_bits(made[1].raw_weight.detach(), made[0].raw_weight.detach())
+    assert not torch.equal(made[0].weight.detach(), before)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        rule.update(made[0], spikes, rule.reward(accuracy, 4))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_memory_of_rstdp_grows_with_the_spikes_alone():
+    spikes, rule = spike_trains(500, 8, 128).cuda(), phc.RSTDP()
+    rule.change(spikes)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    rule.change(spikes)
+    assert torch.cuda.max_memory_allocated() - before <= 16 * spikes.nbytes

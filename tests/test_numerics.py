@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from phc_snn.numerics import linear, sigmoid, softplus, special
+from phc_snn.numerics.product import linear_of_spikes
 from tests.tolerances import assert_near, assert_same_bits
 
 ELEMENTWISE = {
@@ -123,6 +124,22 @@ def test_linear_of_exact_numbers_is_exact():
     weight = torch.randint(-50, 50, (16, 32)).double()
     assert_same_bits(linear(x, weight), x @ weight.T)
     assert_same_bits(linear(x.float(), weight.float()), (x @ weight.T).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("columns", [1, 2, 3, 100, 20000])
+def test_linear_of_spikes_has_no_order(dtype, columns):
+    spikes = (torch.rand(5, columns) < 0.3).to(dtype)
+    weight = torch.randn(7, columns, dtype=dtype) * 10.0 ** torch.randint(-6, 6, (7, 1))
+    found = linear_of_spikes(spikes, weight)
+    # Each row of the weights is on the grid of its own largest.
+    scale = weight.abs().amax(1).double() * spikes.sum(1, keepdim=True).double().clamp(min=1)
+    error = (found.double() - spikes.double() @ weight.double().T).abs() / scale
+    assert float(error.max()) <= (1e-7 if dtype == torch.float32 else 1e-15)
+    order = torch.randperm(columns)
+    assert_same_bits(linear_of_spikes(spikes[:, order], weight[:, order]), found)
+    assert_same_bits(linear_of_spikes(spikes[2:3], weight[4:]), found[2:3, 4:])
+    assert found.dtype == dtype
 
 
 def test_linear_of_zeros_and_of_nothing():

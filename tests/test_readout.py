@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.readout import add_over_time, mean_over_steps, own_steps
+from phc_snn.padding import own_steps
+from phc_snn.readout import add_over_time, mean_over_steps
 from phc_snn.state import tensors
 from tests.classifiers import data, make
 from tests.tolerances import GRADIENT_TOLERANCE, assert_near, assert_same_bits

@@ -15,10 +15,11 @@ from phc_snn.commands.app import (
 )
 from phc_snn.commands.options import command
 from phc_snn.commands.sweep import run_grid
-from phc_snn.data import PUBLISHED_SEEDS
 from phc_snn.training.run import new_folder
 from phc_snn.training.sweep import Grid
 from phc_snn.training.train import TrainConfig
+
+PUBLISHED_SEEDS = ()
 
 if TYPE_CHECKING:
     from phc_snn.training.train import TrainResult
@@ -45,7 +46,8 @@ def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int
 
     if seeds is not None:
         folder = config.out or new_folder(config.data)
-        return run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)
+        run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)
+        return
     with interruptible():
         if resume is None:
             result = job.train(config)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from phc_snn.checks import check_positive
-from phc_snn.readout import own_steps
+from phc_snn.padding import own_steps
 
 
 class EventBatch(NamedTuple):

@@ -107,6 +107,33 @@ class HierarchicalConnectome(Connectome):
             sign = self.sign.to(self.raw_weight.dtype)
             self.raw_weight.copy_(torch.relu(self.raw_weight * sign) * sign)
 
+    @torch.no_grad()
+    def add(self, change: Tensor) -> None:
+        """Add ``change`` (N, N) to `weight` in place, as far as the topology and the law allow.
+
+        A weight that would change its sign stops at zero, with either ``dale`` that keeps a law:
+        reflected, it would grow where ``change`` says that it should shrink. It is not dead there:
+        a later change can raise it, and so can its gradient, which is not zero. The parameter stays
+        as it is where ``change`` is zero and where the topology has no connection; only `project`,
+        which is part of it if ``dale="projection"``, clamps whatever breaks the law.
+
+        Raises:
+            ValueError: A change of another shape than (N, N).
+        """
+        raw = self.raw_weight
+        if change.shape != raw.shape:
+            raise ValueError(
+                f"change: got shape {tuple(change.shape)}, expected {tuple(raw.shape)}"
+            )
+        change = torch.where(self.mask, change, 0.0).to(raw.dtype)
+        if self.dale == "construction":
+            magnitude = torch.relu(raw.abs() + change * self.sign.to(raw.dtype))
+            # On the side of zero where it was, which is the one that an optimiser's momentum knows.
+            raw.copy_(torch.copysign(magnitude, raw))
+            return
+        raw.add_(change)
+        self.project()
+
     def project_after(self, optimizer: torch.optim.Optimizer) -> Any:
         """Have `project` run after every step of ``optimizer``; returns the hook's handle."""
         return optimizer.register_step_post_hook(lambda *_: self.project())

@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
+from phc_snn.readout import weighted_mean
+from phc_snn.synapses import RSTDP
 from phc_snn.training.batches import OfEqualLength
 from phc_snn.training.graphed import GraphedStep
 from phc_snn.training.progress import NAME, read_checkpoint, write_checkpoint
@@ -99,14 +101,22 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         model: Trained in place.
         optimization: See there.
         steps: Of the whole training, for the schedule.
+        rstdp: Changes the weights after each step of the optimiser, by the batch's accuracy.
     """
 
-    def __init__(self, model: PHCSSM, optimization: Optimization, steps: int) -> None:
+    def __init__(
+        self,
+        model: PHCSSM,
+        optimization: Optimization,
+        steps: int,
+        rstdp: RSTDP | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.optimization = optimization
         self.steps = steps
+        self.rstdp = rstdp
         self.losses: list[float] = []
         self.validation: list[float] = []
         self.accuracy = 0.0
@@ -159,13 +169,19 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         optimizer = self.optimizers(use_pl_optimizer=False)
         optimizer.zero_grad()
         output = self.model(x, lengths=lengths)
-        several = self.trainer.world_size > 1
-        loss = self.model.loss(output, labels, across=mean_of_processes if several else None)
+        across = mean_of_processes if self.trainer.world_size > 1 else None
+        loss = self.model.loss(output, labels, across=across)
         self.manual_backward(loss)
         if self.optimization.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
         optimizer.step()
-        return loss.detach(), (output.logits.detach().argmax(-1) == labels).sum()
+        right = output.logits.detach().argmax(-1) == labels
+        if self.rstdp is not None:
+            accuracy = weighted_mean(right.to(x.dtype).mean(), len(labels), across)
+            reward = self.rstdp.reward(accuracy, self.model.num_classes)
+            spikes = output.solution.spikes.detach()
+            self.rstdp.update(self.model.connectome, spikes, reward, lengths, across=across)
+        return loss.detach(), right.sum()
 
     def end_epoch(self) -> None:
         """Sum up the epoch; once, whoever comes first."""
@@ -342,6 +358,7 @@ def fit_loader(
     optimization: Optimization,
     *,
     epochs: int,
+    rstdp: RSTDP | None = None,
     machines: Machines | None = None,
     validation: DataLoader[Any] | None = None,
     patience: int | None = None,
@@ -357,6 +374,7 @@ def fit_loader(
         loader: Of the batches that `Classifier` takes; its length is that of an epoch.
         optimization: How the weights change.
         epochs: Of the training.
+        rstdp: Plasticity beside the gradient, after each of its steps; None for none.
         machines: Where; None for the CPU of this process.
         validation: Of the batches to choose the best epoch by; None for the last epoch's weights.
         patience: End after more epochs than this without a better one; None for never.
@@ -380,7 +398,7 @@ def fit_loader(
     if folder is not None:
         callbacks.append(SaveProgress(folder, seconds, interrupted))
         before = read_checkpoint(folder)
-    module = Classifier(model, optimization, epochs * len(loader))
+    module = Classifier(model, optimization, epochs * len(loader), rstdp)
     began = time.perf_counter()
     if before is not None and before["finished"]:
         _restore(module, best, before)

@@ -14,7 +14,8 @@ from phc_snn.models import PHCSSM, Readout
 from phc_snn.named import NeuronName, TopologyName, make_topology
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.solvers import Sequential, Solver
-from phc_snn.synapses import Topology
+from phc_snn.synapses import RSTDP, Topology
+from phc_snn.synapses.rstdp import Coincidence
 from phc_snn.synapses.tsodyks_markram import Release
 from phc_snn.training.batches import training_loader
 from phc_snn.training.checkpoint import save_model
@@ -110,6 +111,12 @@ class TrainConfig:
         None, "Norm to cut the gradient to; else it is not cut.", least=0.0
     )
     dropout: float = setting(0.5, "Share of inputs dropped in training.", least=0.0, most=0.99)
+    stdp: bool = setting(False, "R-STDP beside the gradient, after each of its steps.")
+    stdp_eta: float = setting(0.01, "Learning rate of R-STDP.", least=0.0)
+    stdp_coincidence: Coincidence = setting("ltd", "What two spikes in one step do.")
+    stdp_baseline: float | None = setting(
+        None, "Accuracy at which the reward is zero; else chance.", least=0.0, most=0.99
+    )
     patience: int | None = setting(
         None, "Validations without a better one before the end; else never.", least=0
     )
@@ -135,6 +142,16 @@ class TrainConfig:
     def make_topology(self) -> Topology:
         """Of the network."""
         return make_topology(self.topology, self.neurons, regions=self.regions)
+
+    def make_rstdp(self) -> RSTDP | None:
+        """The plasticity beside the gradient, if there is one."""
+        if not self.stdp:
+            return None
+        return RSTDP(
+            eta=self.stdp_eta,
+            coincidence=self.stdp_coincidence,
+            reward_baseline="chance" if self.stdp_baseline is None else self.stdp_baseline,
+        )
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read.
@@ -287,6 +304,7 @@ def fit_recordings(
         loader,
         Optimization(config.learning_rate, config.schedule, config.weight_decay, config.clip),
         epochs=config.epochs,
+        rstdp=config.make_rstdp(),
         machines=Machines(
             config.device, config.devices, config.nodes, config.strategy, config.precision
         ),

@@ -156,3 +156,24 @@ def test_epochs_are_logged(samples, tmp_path):
         assert float(line.split(",")[head.index("loss")]) == pytest.approx(loss, rel=1e-5)
     with pytest.raises(ValueError, match="log: got 'csv' without a folder"):
         fit_loader(network(), one(batch), SLOW, epochs=2, log="csv")
+
+
+def test_rstdp_acts_after_each_step_of_the_optimizer(samples):
+    """Against a loop of torch, with the same bits: reward, then change, after the update."""
+    x, labels = samples
+    batch = (x.transpose(0, 1).contiguous(), None, labels)
+    ours, plain = network(), network()
+    rule = phc.RSTDP(eta=0.5, reward_baseline=0.0)  # a reward whatever the accuracy is
+    fit_loader(ours, one(batch), Optimization(0.01, "constant"), epochs=3, rstdp=rule)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = plain(batch[0])
+        plain.loss(output, labels).backward()
+        optimizer.step()
+        accuracy = (output.logits.argmax(-1) == labels).float().mean()
+        rule.update(plain.connectome, output.solution.spikes, rule.reward(accuracy, 2))
+    assert torch.equal(weights(ours), weights(plain))
+    without = network()
+    fit_loader(without, one(batch), Optimization(0.01, "constant"), epochs=3)
+    assert not torch.equal(weights(ours), weights(without))
