@@ -176,6 +176,7 @@ def test_rstdp_has_the_bits_of_the_cpu_in_any_order_of_the_batch(dtype, coincide
     assert_same_bits(rule.change(spikes.cuda()).cpu(), rule.change(spikes))
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 @pytest.mark.parametrize("dale", ["construction", "projection", None])
 def test_rstdp_makes_the_host_wait_for_nothing_and_can_be_recorded(dale):
     rule, topology = phc.RSTDP(eta=3.0), phc.Topology.bidirectional(16)
@@ -217,4 +218,4 @@ def test_memory_of_rstdp_grows_with_the_spikes_alone():
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     rule.change(spikes)
-    assert torch.cuda.max_memory_allocated() - before <= 16 * spikes.nbytes
+    assert torch.cuda.max_memory_allocated() - before <= 10 * spikes.nbytes

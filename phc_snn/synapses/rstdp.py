@@ -129,7 +129,8 @@ class RSTDP:
             check_lengths(lengths, steps, spikes)
             spikes = torch.where(own_steps(lengths, steps)[..., None], spikes, 0.0)
             count = lengths.sum().to(spikes.dtype)
-        if not spikes.is_cuda and not bool(torch.isfinite(spikes).all()):
+        # Whatever is not finite makes the sum so too, and one sum costs less than a look at each.
+        if not spikes.is_cuda and not math.isfinite(spikes.sum()):
             raise ValueError("spikes: got NaN or Inf, expected 0 and 1; clean what made them")
         effect = self._effect(spikes).flatten(0, 1).T
         total = linear_of_spikes(spikes.flatten(0, 1).T, effect)
@@ -213,8 +214,8 @@ class RSTDP:
             TypeError: Another kind of connectome, a reward that is neither a number nor a
                 floating-point tensor, and as `change`.
             ValueError: Spikes of another number of neurons, tensors on different devices, a reward
-                of more than one value or that is not finite (on a GPU nothing looks at it), and as
-                `change`.
+                of more than one value or that is not finite (nothing looks at a tensor on a GPU),
+                and as `change`.
         """
         if not isinstance(connectome, HierarchicalConnectome):
             raise TypeError(
@@ -237,7 +238,7 @@ class RSTDP:
                     f"reward: got shape {tuple(reward.shape)}, expected one value; take its mean"
                 )
             reward = reward.reshape(()).to(raw.dtype)
-        if not raw.is_cuda and not math.isfinite(reward):
+        if not (isinstance(reward, Tensor) and reward.is_cuda) and not math.isfinite(reward):
             raise ValueError(
                 f"reward: got {float(reward)}, expected a finite number; is the batch empty?"
             )
