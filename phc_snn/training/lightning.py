@@ -452,7 +452,7 @@ def _logger(log: Log, folder: Path | None) -> Any:
         raise ValueError(f"log: got {log!r} without a folder to write to; give folder")
     if log == "csv":
         return lightning.loggers.CSVLogger(folder, name="logs", version="")
-    require("tensorboard", extra="train")
+    require("tensorboard", extra="tensorboard")
     return lightning.loggers.TensorBoardLogger(folder, name="logs", version="")
 
 

@@ -177,3 +177,11 @@ def test_rstdp_acts_after_each_step_of_the_optimizer(samples):
     without = network()
     fit_loader(without, one(batch), Optimization(0.01, "constant"), epochs=3)
     assert not torch.equal(weights(ours), weights(without))
+
+
+def test_epochs_are_logged_for_tensorboard(samples, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    batch = (samples[0].transpose(0, 1), None, samples[1])
+    found = fit_loader(network(), one(batch), SLOW, epochs=2, folder=tmp_path, log="tensorboard")
+    events = reader.EventAccumulator(str(tmp_path / "logs")).Reload()
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx(found.losses, rel=1e-5)
