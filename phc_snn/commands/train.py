@@ -15,11 +15,10 @@ from phc_snn.commands.app import (
 )
 from phc_snn.commands.options import command
 from phc_snn.commands.sweep import run_grid
+from phc_snn.data import PUBLISHED_SEEDS
 from phc_snn.training.run import new_folder
 from phc_snn.training.sweep import Grid
 from phc_snn.training.train import TrainConfig
-
-PUBLISHED_SEEDS = ()
 
 if TYPE_CHECKING:
     from phc_snn.training.train import TrainResult

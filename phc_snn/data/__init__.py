@@ -2,15 +2,26 @@
 
 from phc_snn.data.batches import EventBatch, collate_events, event_loader
 from phc_snn.data.events import EVENT_SETS, EventDataset, load_events
-from phc_snn.data.uea import TimeSeriesDataset, load_uea
+from phc_snn.data.pool import Pool, read_pool, write_pool
+from phc_snn.data.protocol import PUBLISHED_SEEDS, load_published, split_positions
+from phc_snn.data.series import Sequences, TimeSeriesDataset, stacked
+from phc_snn.data.uea import load_uea
 
 __all__ = [
     "EVENT_SETS",
+    "PUBLISHED_SEEDS",
     "EventBatch",
     "EventDataset",
+    "Pool",
+    "Sequences",
     "TimeSeriesDataset",
     "collate_events",
     "event_loader",
     "load_events",
+    "load_published",
     "load_uea",
+    "read_pool",
+    "split_positions",
+    "stacked",
+    "write_pool",
 ]

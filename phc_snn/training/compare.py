@@ -8,7 +8,7 @@ import torch
 
 from phc_snn import plots
 from phc_snn.convert import Divergence, measure_divergence
-from phc_snn.data import TimeSeriesDataset, load_uea
+from phc_snn.data import TimeSeriesDataset, load_uea, stacked
 from phc_snn.files import write_json, write_text
 from phc_snn.models import PHCSSM
 from phc_snn.named import TopologyName
@@ -161,7 +161,7 @@ def train(config: CompareConfig, dataset: TimeSeriesDataset) -> "tuple[PHCSSM, T
     )
     result = fit(
         model,
-        dataset.train_x,
+        stacked(dataset.train_x),
         dataset.train_y,
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -179,7 +179,7 @@ def evaluate(
 
     The curve of differences goes on until everything is proved, ``most_sweeps`` sweeps at most.
     """
-    x = dataset.test_x.transpose(0, 1)
+    x = stacked(dataset.test_x).transpose(0, 1)
     solvers = {"parallel": solver, "exact": Exact()}
     divergence = measure_divergence(model, x, solvers=solvers, sweeps=most_sweeps)
     return divergence, accuracies(divergence, dataset.test_y)

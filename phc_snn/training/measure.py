@@ -16,7 +16,7 @@ from phc_snn.convert import (
     measure_divergence,
     phase_diagram,
 )
-from phc_snn.data import EVENT_SETS, TimeSeriesDataset, load_uea
+from phc_snn.data import EVENT_SETS, TimeSeriesDataset, load_published, load_uea, stacked
 from phc_snn.files import write_json
 from phc_snn.models import PHCSSM
 from phc_snn.report import write_report
@@ -121,7 +121,7 @@ def _measure(
 ) -> MeasureResult:
     torch.set_num_threads(config.threads)
     device = model.connectome.mask.device
-    x = dataset.test_x.to(device).transpose(0, 1)
+    x = stacked(dataset.test_x).to(device).transpose(0, 1)
     phase = bridges = None
     if config.phase:
         phase = phase_diagram(model, x, delays=_DELAYS, progress=progress)
@@ -135,9 +135,9 @@ def _measure(
         progress("comparing the bridging strategies")
         bridges = compare_bridges(
             model.cpu(),
-            dataset.test_x,
+            stacked(dataset.test_x),
             dataset.test_y,
-            train_x=dataset.train_x,
+            train_x=stacked(dataset.train_x),
             train_y=dataset.train_y,
             epochs=config.epochs,
         )
@@ -179,7 +179,7 @@ def _summary(
     config: MeasureConfig, model: PHCSSM, dataset: TimeSeriesDataset, parallel: Solver
 ) -> dict[str, str]:
     """What the report says above its tables."""
-    length, channels = dataset.test_x.shape[1:]
+    length, channels = stacked(dataset.test_x).shape[1:]
     return {
         "Model": f"{config.checkpoint}, {model.network.features} neurons",
         "Data": f"{dataset.name}: {len(dataset.test_y):,} test samples of {length:,} steps, "
@@ -203,7 +203,8 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
             f"data: {name} are event recordings, which this command does not read; it takes models "
             "of UEA sets"
         )
-    dataset = load_uea(name, config.data_dir)
+    dataset = _read(config, saved, name)
+    stacked(dataset.test_x)  # refuses sequences of different lengths
     if dataset.channels != model.in_features or len(dataset.classes) != model.num_classes:
         raise ValueError(
             f"data: {name} has {dataset.channels} channels and {len(dataset.classes)} classes, the "
@@ -219,6 +220,21 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
     if scaling is None:
         return dataset.standardized()
     return dataset.scaled(*_scaling(scaling, dataset.channels))
+
+
+def _read(config: MeasureConfig, saved: dict[str, Any], name: str) -> TimeSeriesDataset:
+    """The set, split as it was in training: otherwise samples of the training would be tested."""
+    protocol = saved.get("protocol")
+    if protocol is None or config.data not in (None, saved.get("data")):
+        return load_uea(name, config.data_dir)
+    try:
+        seed = protocol["seed"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"checkpoint: got the protocol {protocol!r}, expected one with its seed; take the "
+            "model.json that the training wrote"
+        ) from error
+    return load_published(name, config.data_dir, seed=seed)
 
 
 def _scaling(saved: Any, channels: int) -> list[torch.Tensor]:

@@ -3,13 +3,21 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from phc_snn.data import EVENT_SETS, EventDataset, load_events, load_uea
+from phc_snn.data import (
+    EVENT_SETS,
+    EventDataset,
+    Sequences,
+    TimeSeriesDataset,
+    load_events,
+    load_published,
+    load_uea,
+)
 
 WINDOW = 10.0
 """Default time of a frame, ms."""
@@ -18,10 +26,13 @@ DOWNSAMPLE = {"nmnist": 2, "dvsgesture": 4, "shd": 5, "ssc": 5}
 SHIFT = {"nmnist": 1, "dvsgesture": 1, "shd": 0, "ssc": 0}
 """Default shift of each event set's training recordings, cells of the frame."""
 
+Protocol = Literal["archive", "uea"]
+"""How a set is split: as it comes, or as `load_published` does."""
+
 
 @dataclass(frozen=True)
 class Recordings:
-    """Training and test part of a set.
+    """Training and test part of a set, and a validation part where the protocol has one.
 
     Attributes:
         classes: Class names, in the order of the label numbers.
@@ -37,6 +48,19 @@ class Recordings:
     test: Dataset[Any]
     about: dict[str, Any]
     validation: Dataset[Any] | None = None
+
+
+class SequenceDataset(Dataset[tuple[Tensor, int]]):
+    """Sequences (T, D_in), each of its own length, and their labels."""
+
+    def __init__(self, x: tuple[Tensor, ...], y: Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.x[index], int(self.y[index])
 
 
 class ShiftedFrames(Dataset[tuple[Tensor, int]]):
@@ -100,6 +124,9 @@ def read_recordings(
     downsample: int | None = None,
     cache: Path | None = None,
     shift: int | None = None,
+    seed: int = 0,
+    protocol: Protocol = "archive",
+    standardize: bool | None = None,
 ) -> Recordings:
     """Read an event set or a set of the UEA archive.
 
@@ -111,11 +138,25 @@ def read_recordings(
         window, downsample, cache: As `load_events`; None for the set's default.
         shift: Cells by which `ShiftedFrames` moves the training recordings at most; None for the
             set's default.
+        seed: Of the split of ``protocol="uea"``. Default 0.
+        protocol: ``"archive"`` (default) takes the parts that the set comes in. ``"uea"`` pools and
+            splits a UEA set as the published benchmark does (`load_published`), with a validation
+            part; ``about["protocol"]`` then holds seed, samples of each part, and what is missing.
+        standardize: Whether a UEA set is scaled to mean 0 and variance 1 of each channel; None
+            (default) for what the protocol does: ``"archive"`` does, ``"uea"`` does not.
 
     Raises:
         FileNotFoundError: The set is not there.
-        ValueError: Settings of event sets for another one, or values outside their range.
+        ValueError: Settings of event sets for another one or the other way round, or values outside
+            their range.
+
+    Example:
+        >>> found = read_recordings("BasicMotions", None, protocol="uea", seed=2345)
+        >>> len(found.train), len(found.validation), len(found.test)
+        (56, 12, 12)
     """
+    if protocol not in get_args(Protocol):
+        raise ValueError(f"protocol: got {protocol!r}, expected one of {get_args(Protocol)}")
     if data not in EVENT_SETS:
         settings = {"window": window, "downsample": downsample, "cache": cache, "shift": shift}
         for name, value in settings.items():
@@ -124,7 +165,16 @@ def read_recordings(
                     f"{name}: got {value}, but {data} has no events; the sets that have are "
                     f"{', '.join(EVENT_SETS)}"
                 )
-        return _series(data, data_dir)
+        return _series(data, data_dir, protocol, seed, standardize)
+    if protocol != "archive":
+        raise ValueError(
+            f"protocol: got {protocol!r}, but {data} is an event set; leave it at 'archive'"
+        )
+    if standardize is not None:
+        raise ValueError(
+            f"standardize: got {standardize}, but {data} is an event set, whose counts are scaled "
+            "in their own way; leave it out"
+        )
     if data_dir is None:
         raise ValueError(
             f"data_dir: got none, expected the folder in which {EVENT_SETS[data].kind} lies"
@@ -174,12 +224,33 @@ def log_deviation(dataset: EventDataset) -> float:
     return math.sqrt(variance) if variance > 0 else 1.0
 
 
-def _series(name: str, folder: Path | None) -> Recordings:
-    dataset = load_uea(name, folder).standardized()
-    return Recordings(
-        dataset.classes,
-        dataset.channels,
-        TensorDataset(dataset.train_x, dataset.train_y),
-        TensorDataset(dataset.test_x, dataset.test_y),
-        about={"scaling": {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}},
-    )
+def _series(
+    name: str, folder: Path | None, protocol: Protocol, seed: int, standardize: bool | None
+) -> Recordings:
+    published = protocol == "uea"
+    dataset = load_published(name, folder, seed=seed) if published else load_uea(name, folder)
+    if not published if standardize is None else standardize:
+        dataset = dataset.standardized()
+    scaling = {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}
+    about: dict[str, Any] = {"scaling": scaling}
+    train, test = _items(dataset.train_x, dataset.train_y), _items(dataset.test_x, dataset.test_y)
+    validation = None
+    if dataset.validation_x is not None and dataset.validation_y is not None:
+        validation = _items(dataset.validation_x, dataset.validation_y)
+        about["protocol"] = _about_split(dataset, protocol, seed)
+    return Recordings(dataset.classes, dataset.channels, train, test, about, validation)
+
+
+def _items(x: Sequences, y: Tensor) -> Dataset[Any]:
+    return TensorDataset(x, y) if isinstance(x, Tensor) else SequenceDataset(x, y)
+
+
+def _about_split(dataset: TimeSeriesDataset, protocol: Protocol, seed: int) -> dict[str, Any]:
+    """What ``about`` keeps of a split, as JSON values."""
+    labels = {
+        "train": dataset.train_y,
+        "validation": dataset.validation_y,
+        "test": dataset.test_y,
+    }
+    samples = {part: len(y) for part, y in labels.items() if y is not None}
+    return {"name": protocol, "seed": seed, "samples": samples, "missing": dataset.missing}

@@ -19,7 +19,7 @@ from phc_snn.synapses.rstdp import Coincidence
 from phc_snn.synapses.tsodyks_markram import Release
 from phc_snn.training.batches import training_loader
 from phc_snn.training.checkpoint import save_model
-from phc_snn.training.recordings import Recordings, read_recordings
+from phc_snn.training.recordings import Protocol, Recordings, read_recordings
 from phc_snn.training.run import (
     Device,
     SolverName,
@@ -62,6 +62,12 @@ class TrainConfig:
     data: str = setting("nmnist", "Event set (nmnist, dvsgesture, shd, ssc), or a UEA set.")
     data_dir: Path | None = setting(
         None, "Folder of the sets; nothing only for what aeon brings or downloads."
+    )
+    protocol: Protocol = setting(
+        "archive", "Of UEA sets: their own parts, or uea: the published 70/15/15 split by the seed."
+    )
+    standardize: bool | None = setting(
+        None, "Scale each channel of a UEA set by its training part; else as the protocol does."
     )
     window: float | None = setting(None, "Time of an event frame, ms; else 10.", least=0.001)
     downsample: int | None = setting(
@@ -261,6 +267,9 @@ def _read(config: TrainConfig) -> Recordings:
         downsample=config.downsample,
         cache=config.cache,
         shift=config.shift,
+        seed=config.seed,
+        protocol=config.protocol,
+        standardize=config.standardize,
     )
 
 
@@ -274,7 +283,10 @@ def _train(config: TrainConfig, recordings: Recordings, folder: Path) -> TrainRe
     solvers = {"parallel": config.make_solver(), "sequential": Sequential()}
     modes = {name: evaluate(model, recordings.test, solver) for name, solver in solvers.items()}
     result = TrainResult(folder, model, modes, training)
-    write_json(folder / "report.json", report(config, result))
+    content = report(config, result)
+    if "protocol" in recordings.about:
+        content["split"] = recordings.about["protocol"]
+    write_json(folder / "report.json", content)
     return result
 
 

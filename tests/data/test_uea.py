@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from phc_snn.data import TimeSeriesDataset, load_uea
+from phc_snn.data import event_loader, load_uea
 from phc_snn.extras import MissingExtraError, require
 
 pytest.importorskip("aeon")
@@ -34,20 +34,6 @@ def test_standardisation_never_looks_at_test_data(basic_motions):
     assert torch.equal(shifted.standardized().train_x, scaled.train_x)
 
 
-def test_a_constant_channel_stays_finite(basic_motions):
-    constant = TimeSeriesDataset(
-        "constant",
-        ("a",),
-        torch.ones(3, 5, 2),
-        torch.zeros(3).long(),
-        torch.full((1, 5, 2), 1.001),
-        torch.zeros(1).long(),
-        mean=torch.zeros(2),
-        scale=torch.ones(2),
-    ).standardized()
-    assert float(constant.test_x.abs().max()) < 0.01
-
-
 def test_scaling_is_kept_to_be_repeated_on_new_data(basic_motions):
     scaled = basic_motions.standardized().standardized()
     again = (basic_motions.test_x - scaled.mean) / scaled.scale
@@ -69,12 +55,12 @@ def test_a_missing_set_is_named(tmp_path):
         load_uea("Nothing", tmp_path)
 
 
-def _write(folder, part, rows, labels="a b"):
+def _write(folder, part, rows, labels="a b", equal="true"):
     path = folder / "Tiny" / f"Tiny_{part}.ts"
     path.parent.mkdir(exist_ok=True)
     head = (
         "@problemName Tiny\n@timeStamps false\n@missing false\n@univariate false\n"
-        f"@dimensions 2\n@equalLength true\n@seriesLength 3\n@classLabel true {labels}\n@data\n"
+        f"@dimensions 2\n@equalLength {equal}\n@classLabel true {labels}\n@data\n"
     )
     path.write_text(head + "\n".join(rows) + "\n")
 
@@ -87,18 +73,52 @@ def test_a_folder_of_ones_own(tmp_path):
     assert dataset.test_y.tolist() == [1]
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "match"),
-    [
-        (["1,2,3:4,5,6:a"], ["7,8,9:1,2,3:b"], r"\(test\): labels \['b'\] do not occur"),
-        (["1,2,3:4,5,nan:a"], ["7,8,9:1,2,3:a"], r"\(train\): 1 values are NaN or Inf"),
-    ],
-)
-def test_bad_content_is_named(tmp_path, train, test, match):
-    _write(tmp_path, "TRAIN", train)
-    _write(tmp_path, "TEST", test)
-    with pytest.raises(ValueError, match=match):
+@pytest.mark.parametrize("part", ["TRAIN", "TEST"])
+def test_files_are_looked_through_first(tmp_path, part):
+    good, bad = ["1,2,3:4,5,6:a"], ["1,2,3:4,5,6:a", "1,2,3:4,5,nan:a"]
+    _write(tmp_path, "TRAIN", bad if part == "TRAIN" else good)
+    _write(tmp_path, "TEST", bad if part == "TEST" else good)
+    with pytest.raises(ValueError, match=rf"Tiny_{part}\.ts, line 10: .*found 'nan', a missing"):
         load_uea("Tiny", tmp_path)
+
+
+def test_labels_that_training_does_not_have(tmp_path):
+    _write(tmp_path, "TRAIN", ["1,2,3:4,5,6:a"])
+    _write(tmp_path, "TEST", ["7,8,9:1,2,3:b"])
+    with pytest.raises(ValueError, match=r"\(test\): labels \['b'\] do not occur"):
+        load_uea("Tiny", tmp_path)
+
+
+class TestUnequalLengths:
+    def test_japanese_vowels_have_their_own_lengths(self):
+        dataset = load_uea("JapaneseVowels")
+        assert (len(dataset.train_x), len(dataset.test_x)) == (270, 370)
+        assert {x.shape[1] for x in dataset.train_x} == {12}
+        assert {x.dtype for x in dataset.train_x} == {torch.float32}
+        lengths = [len(x) for x in dataset.train_x + dataset.test_x]
+        assert (min(lengths), max(lengths)) == (7, 29)
+        assert dataset.train_y.bincount().tolist() == [30] * 9
+
+    def test_batches_know_what_is_padding(self):
+        dataset = load_uea("JapaneseVowels").standardized()
+        items = list(zip(dataset.train_x, dataset.train_y.tolist(), strict=True))
+        batch = next(iter(event_loader(items, batch_size=20)))
+        assert batch.lengths.tolist() == [len(x) for x in dataset.train_x[:20]]
+        assert torch.equal(batch.frames[: batch.lengths[3], 3], dataset.train_x[3])
+        assert not batch.frames[~batch.mask].any()
+
+    def test_one_other_length_in_any_part_makes_sequences_of_all(self, tmp_path):
+        _write(tmp_path, "TRAIN", ["1,2,3:4,5,6:a"])
+        _write(tmp_path, "TEST", ["7,8:1,2:a"])
+        dataset = load_uea("Tiny", tmp_path)
+        assert dataset.train_x[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+        assert dataset.test_x[0].tolist() == [[7, 1], [8, 2]]
+        assert isinstance(dataset.train_x, tuple)
+
+    def test_sets_that_could_differ_but_do_not_are_tensors(self, tmp_path):
+        for part in ("TRAIN", "TEST"):
+            _write(tmp_path, part, ["1,2,3:4,5,6:a", "0,0,0:1,1,1:a"], equal="false")
+        assert load_uea("Tiny", tmp_path).train_x.shape == (2, 3, 2)
 
 
 def test_missing_extra_says_what_to_install(monkeypatch):

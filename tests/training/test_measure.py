@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from phc_snn import PHCSSM, Exact, Jacobi, Sequential
-from phc_snn.data import load_uea
+from phc_snn.data import load_published, load_uea
 from phc_snn.training.checkpoint import load_model, save_model
-from phc_snn.training.measure import MeasureConfig, _parallel, measure
+from phc_snn.training.measure import MeasureConfig, _dataset, _parallel, measure
 
 pytest.importorskip("aeon")
 pytest.importorskip("plotly")
@@ -146,3 +146,27 @@ def test_command_has_the_switches_that_are_on():
         "phc-snn divergence 'a b' --data X --sweeps 16 --curve 40 --phase --no-bridges --epochs 20 "
         "--sample 0 --device cpu --threads 1"
     )
+
+
+def test_a_model_of_the_published_protocol_is_measured_on_what_its_split_tests(folder):
+    change(folder, protocol={"name": "uea", "seed": 5678})
+    saved = json.loads((folder / "model.json").read_text())
+    model = load_model(folder)
+    dataset = _dataset(MeasureConfig(folder), saved, model)
+    expected = load_published("BasicMotions", seed=5678)
+    mean, scale = (torch.tensor(saved["scaling"][part]) for part in ("mean", "scale"))
+    assert torch.equal(dataset.test_x, (expected.test_x - mean) / scale)
+    other = _dataset(MeasureConfig(folder, data="BasicMotions"), saved, model)
+    assert torch.equal(other.test_x, dataset.test_x), "named again, it is the same set"
+
+
+@pytest.mark.parametrize("protocol", [{"name": "uea"}, 7])
+def test_a_protocol_without_its_seed(folder, protocol):
+    change(folder, protocol=protocol)
+    with pytest.raises(ValueError, match=r"checkpoint: got the protocol .*, expected one with its"):
+        measure(MeasureConfig(folder))
+
+
+def test_sequences_of_different_lengths_are_refused(folder):
+    with pytest.raises(ValueError, match="data: got sequences of 7 to 29 steps, expected one len"):
+        measure(MeasureConfig(folder, data="JapaneseVowels"))

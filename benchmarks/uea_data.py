@@ -1,0 +1,100 @@
+"""Sets of the archive in the layout of `load_published`: ``python -m benchmarks.uea_data FROM TO``.
+
+Takes the files ``<name>_linoss_order.npz`` and ``<name>_partial_linoss_order.npz`` in FROM, whose
+samples are in the order in which the published splits count them, and writes
+``TO/<name>/<name>.npz`` of each. Those of the first kind keep one long row of each sample, not
+C channels, of sets in which channel c + 1 is channel c, C samples later. Of the others, which keep
+all channels, it is measured whether that is so.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from phc_snn.data import PUBLISHED_SEEDS, load_published
+from phc_snn.data.pool import unique_order, write_pool
+
+STEPS, CHANNELS = 3000, 64
+"""Of MotorImagery, whose rows have 3000 + 63 * 64 samples."""
+
+
+class Found(NamedTuple):
+    """Samples of a set, as `write_pool` takes them."""
+
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray | None
+    n_total: int | None
+    as_rows: bool
+    """Whether the channels are windows of one row, so that their shift is no finding."""
+
+
+def windows(rows: np.ndarray, steps: int, channels: int) -> np.ndarray:
+    """(n, steps, channels) of (n, steps + (channels - 1) * channels): every channel is a window.
+
+    Channel c begins with sample ``c * channels``.
+    """
+    expected = steps + (channels - 1) * channels
+    if rows.shape[1] != expected:
+        raise ValueError(f"rows: got {rows.shape[1]} samples, expected {expected}")
+    found = np.lib.stride_tricks.sliding_window_view(rows, steps, axis=1)[:, ::channels]
+    return found.transpose(0, 2, 1)
+
+
+def shifted_share(x: np.ndarray) -> float:
+    """Share of the values that the channel before has too, C samples later; x is (n, T, C)."""
+    channels = x.shape[2]
+    return float((x[:, :-channels, 1:] == x[:, channels:, :-1]).mean())
+
+
+def read(path: Path) -> Found:
+    """One of the files to convert."""
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        if "X0" in file.files:
+            return Found(windows(file["X0"], STEPS, CHANNELS), file["y"], None, None, True)
+        return Found(file["X"], file["y"], file["index"], int(file["n_total"]), False)
+
+
+def report(name: str, found: Found, folder: Path) -> None:
+    """Print what the set is, and what each seed's split has of it."""
+    print(f"{name}: {found.x.shape}")
+    if not found.as_rows:
+        print(f"  values that the channel before has C samples later: {shifted_share(found.x):.4%}")
+    in_order = np.array_equal(unique_order(found.x), np.arange(len(found.x)))
+    print(f"  samples in the order of their values, none twice: {in_order}")
+    for seed in PUBLISHED_SEEDS:
+        dataset = load_published(name, folder, seed=seed)
+        labels = {
+            "train": dataset.train_y,
+            "validation": dataset.validation_y,
+            "test": dataset.test_y,
+        }
+        parts = [
+            f"{part} {len(y)}" + (f" of {len(y) + lacking}" if lacking else "")
+            for part, y in labels.items()
+            if y is not None
+            for lacking in [dataset.missing.get(part, 0)]
+        ]
+        print(f"  seed {seed}: " + ", ".join(parts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Convert UEA sets for load_published.")
+    parser.add_argument("source", type=Path, help="folder of the *_linoss_order.npz files")
+    parser.add_argument("target", type=Path, help="folder for <name>/<name>.npz")
+    arguments = parser.parse_args()
+    paths = sorted(arguments.source.glob("*_linoss_order.npz"))
+    if not paths:
+        parser.error(f"source: no *_linoss_order.npz in {arguments.source}")
+    for path in paths:
+        name = path.name.removesuffix("_linoss_order.npz").removesuffix("_partial")
+        found = read(path)
+        target = arguments.target / name / f"{name}.npz"
+        write_pool(target, found.x, found.y, index=found.index, n_total=found.n_total)
+        report(name, found, arguments.target)
+
+
+if __name__ == "__main__":
+    main()
