@@ -49,6 +49,7 @@ def test_help_names_every_option_of_the_measurement(tmp_path):
     ("arguments", "message"),
     [
         (["compare", "--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
+        (["compare", "--data", "JapaneseVowels"], "sequences of 7 to 26 steps, expected one"),
         (["compare", "--sweeps", "0"], "sweeps: got 0, expected 1 or more"),
         (["compare", "--neurons", "2"], "neurons: got 2, expected 4 or more"),
         (["compare", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),

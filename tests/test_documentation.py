@@ -20,7 +20,12 @@ MODULES = sorted(
 )
 
 # Pages about bridges to other packages.
-NEEDS = {"norse": ["norse.torch"], "nir": ["nir", "norse.torch"], "events": ["tonic"]}
+NEEDS = {
+    "norse": ["norse.torch"],
+    "nir": ["nir", "norse.torch"],
+    "events": ["tonic"],
+    "uea": ["aeon"],
+}
 
 
 def code_blocks(page):
