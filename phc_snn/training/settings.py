@@ -118,7 +118,8 @@ def from_mapping(settings: type[C], values: Mapping[str, Any], origin: str) -> C
 
     Args:
         settings: A dataclass of settings.
-        values: Name -> value. Paths are strings there, tuples are lists.
+        values: Name -> value. Paths are strings there, tuples are lists. What a value brings with
+            it (``settings.presets``, if it has that) holds where nothing else is said.
         origin: File that they come from, for the errors; "" for none.
 
     Raises:
@@ -135,6 +136,8 @@ def from_mapping(settings: type[C], values: Mapping[str, Any], origin: str) -> C
     missing = [f.name for f in own if f.default is MISSING and f.name not in values]
     if missing:
         raise ValueError(f"{origin}{', '.join(missing)} is missing")
+    presets = getattr(settings, "presets", None)
+    values = {**(presets(values) if presets else {}), **values}
     config = settings(**{name: from_plain(value, hints[name]) for name, value in values.items()})
     try:
         check_settings(config)

@@ -1,7 +1,7 @@
 """The job of ``phc-snn train``: a network trained on recordings of any length, and its accuracy."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,6 +46,23 @@ Precision = Literal["32-true", "64-true"]
 Schedule = Literal["cosine", "constant"]
 Log = Literal["none", "csv", "tensorboard"]
 
+PUBLISHED: Mapping[str, Any] = {
+    "neurons": 64,
+    "regions": 2,
+    "readout": "voltage",
+    "rate_target": 0.1,
+    "solver": "auto",
+    "stdp": True,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "dropout": 0.0,
+    "steps_per_epoch": 1000,
+    "epochs": 100,
+    "patience": 10,
+}
+"""The model and the training of the published benchmark, which ``protocol = "uea"`` stands for."""
+
 SETTINGS = "settings.toml"
 PROGRESS = "progress"
 """Folder in a run's, with what it goes on from; gone when the run is complete."""
@@ -64,7 +81,8 @@ class TrainConfig:
         None, "Folder of the sets; nothing only for what aeon brings or downloads."
     )
     protocol: Protocol = setting(
-        "archive", "Of UEA sets: their own parts, or uea: the published 70/15/15 split by the seed."
+        "archive",
+        "Of UEA sets: archive, or uea: the split, model and training of the published benchmark.",
     )
     standardize: bool | None = setting(
         None, "Scale each channel of a UEA set by its training part; else as the protocol does."
@@ -140,6 +158,11 @@ class TrainConfig:
     )
     log: Log = setting("none", "Losses and accuracies of the epochs, as files.")
     out: Path | None = setting(None, "Folder for the results; else runs/<data>-<time>.")
+
+    @staticmethod
+    def presets(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What these settings bring with them, on the command line and in files."""
+        return PUBLISHED if values.get("protocol") == "uea" else {}
 
     def make_solver(self) -> Solver:
         """The solver that trains."""

@@ -13,6 +13,7 @@ from phc_snn.training.batches import draws
 from phc_snn.training.checkpoint import load_model, read_config
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
+from phc_snn.training.settings import from_mapping
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, resume, train
 from tests.recordings import SHARED
 
@@ -203,6 +204,29 @@ def test_the_command_repeats_the_settings(config):
         assert (option in words) == (value is not None)
         if value is not None:
             assert words[words.index(option) + 1] == str(value)
+
+
+def test_a_protocol_brings_its_settings_and_what_is_said_goes_over_them():
+    found = from_mapping(TrainConfig, {"protocol": "uea", "batch_size": 4}, "f")
+    assert (found.batch_size, found.steps_per_epoch, found.patience) == (4, 1000, 10)
+    assert found.stdp
+    assert from_mapping(TrainConfig, {}, "f") == TrainConfig()
+
+
+def test_the_published_protocol_ends_at_the_best_epoch(tmp_path):
+    pytest.importorskip("aeon")
+    values = {"data": "BasicMotions", "protocol": "uea", "seed": 2345, "neurons": 8, "epochs": 3}
+    config = from_mapping(TrainConfig, {**values, "steps_per_epoch": 2}, "f")
+    result = train(replace(config, out=tmp_path / "out"))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["split"]["samples"] == {"train": 56, "validation": 12, "test": 12}
+    assert report["recordings"] == 12
+    found = result.training
+    assert len(found.validation) == found.epochs == 3
+    assert found.validation[found.best_epoch - 1] == max(found.validation)
+    recordings = read_recordings("BasicMotions", None, protocol="uea", seed=2345)
+    again = evaluate(result.model, recordings.validation, config.make_solver())
+    assert again.accuracy == pytest.approx(max(found.validation))
 
 
 def test_a_run_goes_on_where_it_was_cut_off(config, tmp_path, monkeypatch):
