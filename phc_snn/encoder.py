@@ -12,12 +12,24 @@ class Encoder(nn.Module):
 
     The normalisation runs over all N before the mask. Each step is encoded by itself, and its bits
     do not depend on the batch or the sequence around it.
+
+    Args:
+        in_features: D_in.
+        topology: Whose input neurons the input reaches.
+        generator: Source of the initial weights.
+        normalize: The LayerNorm. While the bias is zero, it makes the current the same however
+            strong the input is: what an amplitude tells is lost. False leaves it out.
     """
 
     inputs: Tensor
 
     def __init__(
-        self, in_features: int, topology: Topology, generator: torch.Generator | None = None
+        self,
+        in_features: int,
+        topology: Topology,
+        generator: torch.Generator | None = None,
+        *,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         neurons = topology.features
@@ -27,13 +39,15 @@ class Encoder(nn.Module):
         # A bias would be a constant current, which the membrane sums up: some neurons would always
         # fire and others never.
         self.bias = nn.Parameter(torch.zeros(neurons))
-        self.norm = nn.LayerNorm(neurons)
+        self.norm = nn.LayerNorm(neurons) if normalize else None
         self.register_buffer("inputs", topology.inputs.clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D_in) -> (..., N)."""
         projected = numerics.linear(x, self.weight.to(x.dtype)) + self.bias.to(x.dtype)
         norm = self.norm
+        if norm is None:
+            return projected * self.inputs
         weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
         normed = nn.functional.layer_norm(projected, norm.normalized_shape, weight, bias, norm.eps)
         return normed * self.inputs

@@ -20,7 +20,9 @@ from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.readout import (
     add_over_time,
+    add_to_windows,
     check_labels,
+    mean_of_windows,
     mean_over_steps,
     of_neurons,
     weighted_mean,
@@ -40,7 +42,7 @@ class PHCSSMState(NamedTuple):
 
     Attributes:
         network: After all steps, padding included.
-        total: (B, r), summed over each sample's own steps.
+        total: (B, r), summed over each sample's own steps; (B, windows r), window by window.
         steps: (B,), their number.
     """
 
@@ -88,6 +90,12 @@ class PHCSSM(nn.Module):
             `Topology` of N neurons.
         readout: ``"voltage"`` or ``"spike"``: what is averaged over time, of the excitatory neurons
             of the last region.
+        windows: Consecutive stretches of the sequence that are averaged and read out each for
+            itself, so that the decision can tell when something was. Default 1, the whole of it.
+        window_steps: Steps of a window; the last one takes all that follow. Needed for more than
+            one: a step has to know its window before the sequence has ended.
+        encoder_norm: The LayerNorm of the encoder. Default True; False where the strength of the
+            input matters, of which the norm takes no notice.
         delay: Synaptic delay in steps, one or N. Default 1.
         plasticity: Short-term plasticity of the synapses. Default True.
         drive: ``alpha_drive``. Default 1.
@@ -131,6 +139,9 @@ class PHCSSM(nn.Module):
         neuron: NeuronName = "alif",
         topology: TopologyName | Topology = "bidirectional",
         readout: Readout = "voltage",
+        windows: int = 1,
+        window_steps: int | None = None,
+        encoder_norm: bool = True,
         delay: int | Sequence[int] = 1,
         plasticity: bool = True,
         drive: float = 1.0,
@@ -152,16 +163,18 @@ class PHCSSM(nn.Module):
             check_positive(name, value)
         if readout not in get_args(Readout):
             raise ValueError(f"readout: got {readout!r}, expected one of {get_args(Readout)}")
+        _check_windows(windows, window_steps)
         topology = make_topology(topology, neurons)
         topology.require_path()
         self.in_features, self.num_classes = in_features, num_classes
         self.readout = readout
+        self.windows, self.window_steps = windows, window_steps
         self.label_smoothing = label_smoothing
         self.rate_target, self.rate_weight = rate_target, rate_weight
         self.voltage_weight = voltage_weight
         self.check_finite = True
 
-        self.encoder = Encoder(in_features, topology, generator)
+        self.encoder = Encoder(in_features, topology, generator, normalize=encoder_norm)
         synapses: list[Process] = [Delay(neurons, delay)]
         if plasticity:
             synapses.append(TsodyksMarkram(neurons, release=release))
@@ -177,7 +190,7 @@ class PHCSSM(nn.Module):
         # On the model's device, so that a step need not wait for the host.
         for name, members in (("read", topology.readout), *_regions(topology)):
             self.register_buffer(f"neurons_{name}", members.nonzero()[:, 0], persistent=False)
-        read = int(topology.readout.sum())
+        read = self.windows * int(topology.readout.sum())
         self.norm = nn.RMSNorm(read, eps=1e-6)
         self.decoder = nn.Linear(read, num_classes)
         bound = 1.0 / math.sqrt(read)
@@ -244,7 +257,7 @@ class PHCSSM(nn.Module):
         before = resting if state is None else state
         after = PHCSSMState(
             solution.state,
-            add_over_time(before.total, of_neurons(self.neurons_read, read), lengths),
+            self._add(before, None if state is None else state.steps, read, lengths),
             before.steps + (x_seq.shape[0] if lengths is None else lengths),
         )
         return PHCSSMOutput(self.logits(after), solution, after, lengths)
@@ -259,16 +272,30 @@ class PHCSSM(nn.Module):
         before = resting if state is None else state
         spikes, voltage, network = self.network.step(self.encoder(x_t), before.network)
         read = voltage if self.readout == "voltage" else spikes
-        total = before.total + of_neurons(self.neurons_read, read)
+        total = self._add(before, before.steps, read[None], None)
         after = PHCSSMState(network, total, before.steps + 1)
         return self.logits(after), after
+
+    def _add(
+        self, state: PHCSSMState, steps: Tensor | None, values: Tensor, lengths: Tensor | None
+    ) -> Tensor:
+        read = of_neurons(self.neurons_read, values)
+        if self.window_steps is None:
+            return add_over_time(state.total, read, lengths)
+        return add_to_windows(state.total, steps, read, lengths, self.windows, self.window_steps)
 
     def logits(self, state: PHCSSMState) -> Tensor:
         """``W_dec RMSNorm(mean over time) + b_dec`` (Eq. 18) from the running sum; (B, C).
 
+        With several windows, of the means of all windows behind one another; one that has not begun
+        is zero.
+
         In the dtype of the weights, whatever the input's.
         """
-        mean = state.total / state.steps.clamp(min=1)[:, None]
+        if self.window_steps is None:
+            mean = state.total / state.steps.clamp(min=1)[:, None]
+        else:
+            mean = mean_of_windows(state.total, state.steps, self.windows, self.window_steps)
         normed = self.norm(mean.to(self.decoder.weight.dtype))
         return numerics.linear(normed, self.decoder.weight) + self.decoder.bias
 
@@ -317,8 +344,8 @@ class PHCSSM(nn.Module):
     def count_parameters(self) -> ParameterCount:
         """Trainable parameters, and how many of them can act.
 
-        Trainable are ``D_in N + N^2 + 12 N + r + (r + 1) C``, with r neurons read out; the N^2 of
-        the connectome include those that the topology masks.
+        Trainable are ``D_in N + N^2 + 12 N + r + (r + 1) C``, with r neurons read out, times the
+        windows; the N^2 of the connectome include those that the topology masks.
         """
         trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
         connectome = self.connectome
@@ -336,6 +363,9 @@ class PHCSSM(nn.Module):
             "neuron": "lif" if isinstance(network.neuron, LIF) else "alif",
             "topology": self.topology.to_dict(),
             "readout": self.readout,
+            "windows": self.windows,
+            "window_steps": self.window_steps,
+            "encoder_norm": self.encoder.norm is not None,
             "delay": network.synapses[0].delay.tolist(),  # type: ignore[operator]
             "plasticity": bool(plasticity),
             "drive": network.drive,
@@ -357,7 +387,9 @@ class PHCSSM(nn.Module):
         Raises:
             ValueError: Entries that are unknown or missing, or values that the model refuses.
         """
-        config = {"neuron": "alif", **config}  # models were that before there was a choice
+        # What models were before there was a choice.
+        before = {"neuron": "alif", "windows": 1, "window_steps": None, "encoder_norm": True}
+        config = {**before, **config}
         known = set(inspect.signature(cls).parameters) - {"gain", "generator"}
         if set(config) != known:
             raise ValueError(
@@ -378,6 +410,17 @@ class PHCSSM(nn.Module):
         if self.check_finite:
             check_finite(name, x)
         return resting
+
+
+def _check_windows(windows: int, window_steps: int | None) -> None:
+    check_positive("windows", windows)
+    if window_steps is not None:
+        check_positive("window_steps", window_steps)
+    elif windows > 1:
+        raise ValueError(
+            f"window_steps: got None for {windows} windows, expected the steps of one; for "
+            f"sequences of T steps, T // {windows}"
+        )
 
 
 def _regions(topology: Topology) -> list[tuple[str, Tensor]]:

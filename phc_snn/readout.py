@@ -4,6 +4,7 @@ A batch of sequences of different lengths is padded. With ``lengths`` (B,) nothi
 padding.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,6 +31,48 @@ def add_over_time(total: Tensor, values: Tensor, lengths: Tensor | None) -> Tens
     if lengths is not None:
         values = torch.where(own_steps(lengths, len(values))[..., None], values, 0.0)
     return _Sum.apply(total, values)  # type: ignore[no-any-return]
+
+
+def add_to_windows(
+    total: Tensor,
+    before: Tensor | None,
+    values: Tensor,
+    lengths: Tensor | None,
+    windows: int,
+    width: int,
+) -> Tensor:
+    """As `add_over_time`, into the window that each step belongs to: ``total`` (B, windows r).
+
+    A window is ``width`` steps of the sample; the last one has no end. ``before`` (B,) are the
+    samples' steps so far; None for none.
+    """
+    parts = total.chunk(windows, -1)
+    if before is None:
+        # The places are the same for all samples.
+        steps = len(values)
+        ends = [min(width * k, steps) for k in range(windows)] + [steps]
+        sizes = [end - start for start, end in pairwise(ends)]
+        own = [
+            None if lengths is None else (lengths - start).clamp(0, size)
+            for start, size in zip(ends, sizes, strict=False)
+        ]
+        shares = torch.split(values, sizes)
+    else:
+        place = before + torch.arange(len(values), device=values.device)[:, None]
+        window = (place // width).clamp(max=windows - 1)[..., None]
+        own = [lengths] * windows
+        shares = tuple(torch.where(window == k, values, 0.0) for k in range(windows))
+    found = [add_over_time(*each) for each in zip(parts, shares, own, strict=True)]
+    return torch.cat(found, -1)
+
+
+def mean_of_windows(total: Tensor, steps: Tensor, windows: int, width: int) -> Tensor:
+    """What `add_to_windows` summed, over each window's steps; zero where there were none."""
+    counts = steps[:, None] - width * torch.arange(windows, device=steps.device)
+    longest = torch.full_like(counts[0], width)
+    longest[-1] = torch.iinfo(longest.dtype).max
+    counts = torch.minimum(counts, longest).clamp(min=1)
+    return total / counts.repeat_interleave(total.shape[-1] // windows, 1)
 
 
 class _Sum(torch.autograd.Function):

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 import phc_snn as phc
 from phc_snn.padding import own_steps
-from phc_snn.readout import add_over_time, mean_over_steps
+from phc_snn.readout import add_over_time, mean_of_windows, mean_over_steps
 from phc_snn.state import tensors
 from tests.classifiers import data, make
 from tests.tolerances import GRADIENT_TOLERANCE, assert_near, assert_same_bits
@@ -13,6 +14,7 @@ from tests.tolerances import GRADIENT_TOLERANCE, assert_near, assert_same_bits
 LENGTHS = torch.tensor([30, 1, 17, 0, 23])
 SOLVERS = [phc.Sequential(), phc.Jacobi(3), phc.Jacobi(2, window=7), phc.Exact()]
 LABELS = torch.tensor([0, 1, 2, 0, 1])
+WINDOWS = {"windows": 3, "window_steps": 11}
 
 
 def padded(dtype=torch.float32, steps=40, filling=0.0):
@@ -59,9 +61,10 @@ class TestLogits:
 @pytest.mark.usefixtures("no_grad")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("readout", ["voltage", "spike"])
+@pytest.mark.parametrize("options", [{}, WINDOWS], ids=["whole", "windows"])
 class TestStreaming:
-    def test_step_forward_and_chunks_have_the_same_bits(self, dtype, readout):
-        model, x = make(readout=readout).to(dtype), data(61, dtype=dtype)
+    def test_step_forward_and_chunks_have_the_same_bits(self, dtype, readout, options):
+        model, x = make(readout=readout, **options).to(dtype), data(61, dtype=dtype)
         whole, state = model(x, solver=phc.Sequential()), None
         for x_t in x:
             logits, state = model.step(x_t, state)
@@ -76,8 +79,8 @@ class TestStreaming:
             assert_same_bits(output.logits, whole.logits)
             assert_same_bits(output.state.total, whole.state.total)
 
-    def test_chunks_of_a_padded_batch(self, dtype, readout):
-        model = make(readout=readout).to(dtype)
+    def test_chunks_of_a_padded_batch(self, dtype, readout, options):
+        model = make(readout=readout, **options).to(dtype)
         x, _ = padded(dtype)
         whole, state, begin = model(x, solver=phc.Sequential(), lengths=LENGTHS), None, 0
         for chunk in x.split([9, 1, 0, 30]):
@@ -103,10 +106,73 @@ def gradients(model, loss):
     return {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
+class TestWindows:
+    def test_each_window_is_averaged_for_itself(self):
+        model = make(**WINDOWS).double()
+        x = data(40, dtype=torch.float64)
+        output = model(x)
+        read = output.solution.voltage[..., model.topology.readout]
+        means = [part.mean(0) for part in (read[:11], read[11:22], read[22:])]
+        expected = model.decoder(model.norm(torch.cat(means, -1)))
+        assert_near(output.logits, expected)
+
+    def test_one_that_has_not_begun_is_zero(self):
+        model = make(**WINDOWS).double()
+        found = mean_of_windows(model(data(13, dtype=torch.float64)).state.total,
+                                torch.full((4,), 13), 3, 11)  # fmt: skip
+        r = model.decoder.in_features // 3
+        assert (found[:, : 2 * r] != 0).any(1).all()
+        assert (found[:, 2 * r :] == 0).all()
+
+    def test_they_can_tell_when_something_was(self):
+        """A pulse early or late: the mean over all is the same, the windows are not."""
+        x = torch.zeros(60, 2, 5)
+        x[5:15, 0], x[35:45, 1] = 2.0, 2.0
+        with torch.no_grad():
+            early, late = make(windows=2, window_steps=30)(x).state.total
+        r = len(early) // 2
+        assert (early[:r] - late[r:]).abs().max() < (early[:r] - late[:r]).abs().max()
+
+    def test_gradients_are_those_of_the_formula(self):
+        model = make(**WINDOWS).double()
+        x, labels = data(40, dtype=torch.float64), torch.arange(4) % 3
+        output = model(x)
+        found = gradients(model, nn.functional.cross_entropy(output.logits, labels))
+        read = model(x).solution.voltage[..., model.topology.readout]
+        means = [part.mean(0) for part in (read[:11], read[11:22], read[22:])]
+        logits = model.decoder(model.norm(torch.cat(means, -1)))
+        expected = gradients(model, nn.functional.cross_entropy(logits, labels))
+        for name, value in found.items():
+            assert_near(value, expected[name])
+
+    def test_a_model_is_built_again(self):
+        model = make(**WINDOWS, encoder_norm=False)
+        again = phc.PHCSSM.from_config(model.config())
+        again.load_state_dict(model.state_dict())
+        x = data(30)
+        assert_same_bits(again(x).logits, model(x).logits)
+
+    def test_their_length_is_needed(self):
+        with pytest.raises(ValueError, match="window_steps: got None for 4 windows, expected the"):
+            make(windows=4)
+        for options in ({"windows": 0}, {"windows": 2, "window_steps": 0}):
+            with pytest.raises(ValueError, match=r"windows|window_steps: got 0, expected a positi"):
+                make(**options)
+
+
+def test_without_its_norm_the_encoder_passes_on_how_strong_the_input_is():
+    x = data(30)
+    for norm in (True, False):
+        model = make(encoder_norm=norm)
+        weak, strong = model.encoder(x), model.encoder(3 * x)
+        assert torch.allclose(3 * weak, strong, rtol=1e-4) is not norm
+
+
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_loss_and_gradients_of_a_padded_sample_are_those_of_the_sample(solver, dtype):
-    model = make(voltage_weight=0.1).to(dtype)
+@pytest.mark.parametrize("options", [{}, WINDOWS], ids=["whole", "windows"])
+def test_loss_and_gradients_of_a_padded_sample_are_those_of_the_sample(solver, dtype, options):
+    model = make(voltage_weight=0.1, **options).to(dtype)
     x, alone = padded(dtype)
     for i in (0, 2, 4):
         length, label = LENGTHS[i : i + 1], LABELS[i : i + 1]

@@ -105,6 +105,9 @@ class TrainConfig:
     regions: int = setting(1, "Of the neurons; the first takes the input.", least=1)
     # In one region the mean voltage is all but linear in the input.
     readout: Readout = setting("spike", "What is averaged over time and read out.")
+    windows: int = setting(1, "Stretches of time that are read out each for itself.", least=1)
+    window_steps: int | None = setting(None, "Steps of one of several windows.", least=1)
+    encoder_norm: bool = setting(True, "LayerNorm of the encoder.")
     delay: int = setting(1, "Synaptic delay in time steps.", least=1)
     plasticity: bool = setting(True, "Short-term plasticity of the synapses.")
     release: Release = setting("post", "Resources that a spike releases: after its own depression, "
@@ -365,6 +368,9 @@ def make_model(config: TrainConfig, recordings: Recordings) -> PHCSSM:
         neurons=config.neurons,
         topology=config.make_topology(),
         readout=config.readout,
+        windows=config.windows,
+        window_steps=config.window_steps,
+        encoder_norm=config.encoder_norm,
         delay=config.delay,
         plasticity=config.plasticity,
         release=config.release,
