@@ -118,6 +118,10 @@ class _Header:
             self.flags[key] = values == ["true"]
         elif key in ("dimensions", "dimension"):
             self.dimensions = self._count(line, values)
+        elif key == "problemname" and not values:
+            line.refuse("found no name, expected one after @problemName; add it")
+        elif key == "data" and values:
+            line.refuse("found text after @data, expected cases from the next line on; move it")
         elif key == "classlabel":
             self.classes = frozenset(values[1:]) if values[:1] == ["true"] else frozenset()
         return key == "data"

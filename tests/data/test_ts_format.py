@@ -67,6 +67,8 @@ def test_files_that_can_be_read(check, content):
         (HEAD.replace("s false", "s no"), r"line 3: found 'no', expected @timestamps true or fal"),
         (HEAD.replace("true a B", "false"), r"line 8: .* without classes, expected @classLabel"),
         (HEAD.replace("s 2", "s two"), r"line 5: found 'two', expected the number of dimensions"),
+        (HEAD.replace(" Tiny", ""), r"line 2: found no name, expected one after @problemName; add"),
+        (HEAD.replace("@data", "@data 1:a"), r"line 8: found text after @data, expected cases fr"),
         (HEAD.replace("@uni", "#"), r"line 8: .*@dimensions 2 that does not say @univariate false"),
     ],
     ids=[
@@ -79,6 +81,8 @@ def test_files_that_can_be_read(check, content):
         "no flag",
         "no classes",
         "no number",
+        "no name",
+        "data on its line",
         "univariate",
     ],
 )

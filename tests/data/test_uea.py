@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -119,6 +120,30 @@ class TestUnequalLengths:
         for part in ("TRAIN", "TEST"):
             _write(tmp_path, part, ["1,2,3:4,5,6:a", "0,0,0:1,1,1:a"], equal="false")
         assert load_uea("Tiny", tmp_path).train_x.shape == (2, 3, 2)
+
+
+class TestDownload:
+    """aeon fetches what it does not bring; here it is only asked."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        asked = []
+
+        def load(name, *, split, **options):
+            asked.append((name, split, options))
+            return np.full((2, 3, 5), np.nan if name == "Damaged" else 1.0), np.array(["a", "b"])
+
+        monkeypatch.setattr("aeon.datasets.load_classification", load)
+        return asked
+
+    def test_sets_are_asked_for_in_their_own_lengths(self, asked):
+        assert load_uea("Elsewhere").test_x.shape == (2, 5, 3)
+        own = {"load_equal_length": False}
+        assert asked == [("Elsewhere", "train", own), ("Elsewhere", "test", own)]
+
+    def test_values_that_are_missing_are_refused(self, asked):
+        with pytest.raises(ValueError, match=r"Damaged \(train\): 30 values are NaN or Inf"):
+            load_uea("Damaged")
 
 
 def test_missing_extra_says_what_to_install(monkeypatch):
