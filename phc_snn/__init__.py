@@ -22,8 +22,9 @@ from phc_snn.convert.nir import Chain, from_nir, read_nir, to_nir, write_nir
 from phc_snn.explain import Explanation, explain
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
-from phc_snn.models import PHCSSM, PHCSSMOutput, PHCSSMState
+from phc_snn.models import PHCSSM
 from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFState, Neuron
+from phc_snn.outputs import PHCSSMOutput, PHCSSMState
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan

@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from phc_snn.encoder import Encoder
 from phc_snn.named import NeuronName, TopologyName, make_neuron, make_topology
 from phc_snn.neurons import LIF
 from phc_snn.neurons.alif import DriveTransform
+from phc_snn.outputs import ParameterCount, PHCSSMOutput, PHCSSMState
 from phc_snn.padding import Across, check_lengths
 from phc_snn.phc import PHC
 from phc_snn.process import Process
@@ -22,12 +23,12 @@ from phc_snn.readout import (
     add_over_time,
     add_to_windows,
     check_labels,
+    check_windows,
     mean_of_windows,
     mean_over_steps,
     of_neurons,
     weighted_mean,
 )
-from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers import Solver, solver_from_dict, solver_to_dict
 from phc_snn.state import batch_size
 from phc_snn.synapses import Delay, HierarchicalConnectome, Topology, TsodyksMarkram
@@ -35,46 +36,6 @@ from phc_snn.synapses.connectome import Dale
 from phc_snn.synapses.tsodyks_markram import Release
 
 Readout = Literal["voltage", "spike"]
-
-
-class PHCSSMState(NamedTuple):
-    """State of a `PHCSSM`: the network's, and the readout's running sum over the steps so far.
-
-    Attributes:
-        network: After all steps, padding included.
-        total: (B, r), summed over each sample's own steps; (B, windows r), window by window.
-        steps: (B,), their number.
-    """
-
-    network: PHCState
-    total: Tensor
-    steps: Tensor
-
-
-class PHCSSMOutput(NamedTuple):
-    """What a `PHCSSM` returns.
-
-    Attributes:
-        logits: (B, C), after the last step.
-        solution: The network's `Solution`: spikes, voltage, sweeps, certificate.
-        state: To carry into the next chunk.
-        lengths: (B,) steps of each sample that were not padding; None if all were the sample's own.
-    """
-
-    logits: Tensor
-    solution: Solution
-    state: PHCSSMState
-    lengths: Tensor | None = None
-
-
-class ParameterCount(NamedTuple):
-    """Numbers of parameters: all that an optimiser sees, and those that can act.
-
-    The connectome is stored dense; weights that the topology masks are trainable in name only.
-    """
-
-    trainable: int
-    effective: int
 
 
 class PHCSSM(nn.Module):
@@ -163,7 +124,7 @@ class PHCSSM(nn.Module):
             check_positive(name, value)
         if readout not in get_args(Readout):
             raise ValueError(f"readout: got {readout!r}, expected one of {get_args(Readout)}")
-        _check_windows(windows, window_steps)
+        check_windows(windows, window_steps)
         topology = make_topology(topology, neurons)
         topology.require_path()
         self.in_features, self.num_classes = in_features, num_classes
@@ -410,17 +371,6 @@ class PHCSSM(nn.Module):
         if self.check_finite:
             check_finite(name, x)
         return resting
-
-
-def _check_windows(windows: int, window_steps: int | None) -> None:
-    check_positive("windows", windows)
-    if window_steps is not None:
-        check_positive("window_steps", window_steps)
-    elif windows > 1:
-        raise ValueError(
-            f"window_steps: got None for {windows} windows, expected the steps of one; for "
-            f"sequences of T steps, T // {windows}"
-        )
 
 
 def _regions(topology: Topology) -> list[tuple[str, Tensor]]:

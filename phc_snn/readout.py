@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_positive
 from phc_snn.padding import Across, own_steps
 from phc_snn.scan import affine_scan
 
@@ -73,6 +74,22 @@ def mean_of_windows(total: Tensor, steps: Tensor, windows: int, width: int) -> T
     longest[-1] = torch.iinfo(longest.dtype).max
     counts = torch.minimum(counts, longest).clamp(min=1)
     return total / counts.repeat_interleave(total.shape[-1] // windows, 1)
+
+
+def check_windows(windows: int, window_steps: int | None) -> None:
+    """Refuse windows whose steps are not known.
+
+    Raises:
+        ValueError: Not positive integers, or several windows without their steps.
+    """
+    check_positive("windows", windows)
+    if window_steps is not None:
+        check_positive("window_steps", window_steps)
+    elif windows > 1:
+        raise ValueError(
+            f"window_steps: got None for {windows} windows, expected the steps of one; for "
+            f"sequences of T steps, T // {windows}"
+        )
 
 
 class _Sum(torch.autograd.Function):

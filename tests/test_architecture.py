@@ -32,7 +32,7 @@ RANKS = [
     {"solvers"},
     {"phc"},
     {"layers"},
-    {"encoder", "readout"},
+    {"encoder", "outputs", "readout"},
     {"models"},
     {"convert", "data", "explain", "training", "plots", "report"},
     {"cli", "commands"},
