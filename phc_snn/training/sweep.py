@@ -24,6 +24,7 @@ from phc_snn.training.settings import (
     from_plain,
     kinds_of,
     plain,
+    read_settings,
     read_toml,
     required,
     setting,
@@ -172,6 +173,7 @@ def sweep(
     runs = grid.runs(folder.resolve())
     for config in runs.values():
         config.check()
+        _refuse_another_run(config)
     open_runs = {n: c for n, c in runs.items() if not _is_complete(folder / n)}
     done = len(runs) - len(open_runs)
     progress(done, len(runs), "")
@@ -191,7 +193,26 @@ def sweep(
 
 
 def _is_complete(folder: Path) -> bool:
-    return (folder / "report.json").is_file()
+    """Whether a run has ended by itself, and not by Ctrl-C."""
+    path = folder / "report.json"
+    if not path.is_file():
+        return False
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return not report["training"]["interrupted"]
+
+
+def _refuse_another_run(config: TrainConfig) -> None:
+    """A folder of the same name may hold a run of a sweep that had other settings."""
+    path = Path(str(config.out)) / SETTINGS
+    if not path.exists():
+        return
+    found = vars(read_settings(TrainConfig, path)) | {"out": config.out}
+    for name, value in vars(config).items():
+        if found[name] != value:
+            raise ValueError(
+                f"out: {path.parent} holds a run with {name} = {found[name]!r}, here it is "
+                f"{value!r}; choose another folder"
+            )
 
 
 def _locally(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:

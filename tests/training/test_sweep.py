@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from phc_snn.training.checkpoint import load_model
-from phc_snn.training.sweep import Grid, Run, grouped, read_grid, sweep, to_dict
+from phc_snn.training.settings import write_settings
+from phc_snn.training.sweep import Grid, Run, _is_complete, grouped, read_grid, sweep, to_dict
 from phc_snn.training.train import TrainConfig, train
 from tests.command import COMMAND, call
 
@@ -77,6 +78,21 @@ def test_a_run_that_fails_is_named_and_the_others_are_complete(tmp_path):
     with pytest.raises(RuntimeError, match=r"2 of 2 runs failed, first seed=[01]: folder: .*exist"):
         sweep(grid, tmp_path / "out")
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_folder_of_another_sweep_is_refused(tmp_path):
+    config = Grid(BASE, {"seed": (0,)}).runs(tmp_path)["seed=0"]
+    write_settings(config, config.out / "settings.toml")
+    with pytest.raises(ValueError, match=r"seed=0 holds a run with neurons = 8, here it is 4; cho"):
+        sweep(Grid(replace(BASE, neurons=4), {"seed": (0,)}), tmp_path)
+
+
+def test_a_run_that_ctrl_c_ended_is_not_complete(tmp_path):
+    report = tmp_path / "report.json"
+    assert not _is_complete(tmp_path)
+    for interrupted in (True, False):
+        report.write_text(json.dumps({"training": {"interrupted": interrupted}}))
+        assert _is_complete(tmp_path) is not interrupted
 
 
 def test_what_the_settings_refuse_is_found_before_any_run(tmp_path):
