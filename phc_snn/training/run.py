@@ -14,11 +14,12 @@ import torch
 
 import phc_snn
 from phc_snn.models import PHCSSM
-from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
+from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 
 SolverName = Literal["auto", "jacobi", "exact", "sequential"]
 Device = Literal["cpu", "cuda", "auto"]
-SOLVERS: dict[str, type[Jacobi] | type[Exact] | type[Sequential]] = {
+SOLVERS: dict[str, type[Auto] | type[Jacobi] | type[Exact] | type[Sequential]] = {
+    "auto": Auto,
     "jacobi": Jacobi,
     "exact": Exact,
     "sequential": Sequential,
