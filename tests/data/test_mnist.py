@@ -1,6 +1,7 @@
 """MNIST as sequences of pixels, from small files in its own layout."""
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 
 from phc_snn.data import load_sequential_mnist
 from phc_snn.data.mnist import read_idx
+from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import read_recordings
+from phc_snn.training.train import TrainConfig, train
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 
@@ -179,3 +182,16 @@ def test_the_real_files():
     }
     assert float(found.test_x.min()) == 0.0
     assert float(found.test_x.max()) == 1.0
+
+
+def test_trains_from_settings_and_says_which_split(tmp_path):
+    pytest.importorskip("lightning")
+    write(tmp_path, "t10k", 20)
+    config = TrainConfig(
+        data="psmnist", data_dir=tmp_path, neurons=4, epochs=1, solver="auto", out=tmp_path / "out"
+    )
+    result = train(config)
+    data = json.loads((result.folder / "report.json").read_text())["data"]
+    assert data["split"].startswith("first 16 of the test images alone")
+    with pytest.raises(ValueError, match="data: psmnist is no set of the UEA archive"):
+        measure(MeasureConfig(result.folder))

@@ -113,6 +113,7 @@ def test_writes_all_it_promises(config):
     assert report["recordings"] == 12
     assert report["parameters"]["trainable"] == result.model.count_parameters().trainable
     assert report["training"]["epochs"] == 2
+    assert report["data"]["events"] == {"window": 10.0, "downsample": 2}
     assert set(report["modes"]) == {"parallel", "sequential"}
     for name, mode in result.modes.items():
         assert report["modes"][name]["accuracy"] == mode.accuracy
