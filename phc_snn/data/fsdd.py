@@ -22,7 +22,7 @@ from phc_snn.checks import check_positive
 RATE = 8000
 """Samples per second of a recording."""
 Split = Literal["train", "validation", "test"]
-_NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
+_NAME = re.compile(r"([0-9])_([A-Za-z]+)_(0|[1-9][0-9]*)\.wav")
 _TEST, _VALIDATION = 5, 10
 """First index of each speaker and digit that is not in the test part, and not in the validation."""
 _FLOOR = 1e-6
@@ -279,8 +279,9 @@ def _reader(archive: zipfile.ZipFile, member: str) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{archive.filename}/{member}: is damaged ({error})") from error
+        except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
+            # A RuntimeError where it is encrypted, or packed by a method that is not there.
+            raise ValueError(f"{archive.filename}/{member}: cannot be read ({error})") from error
 
     return read
 

@@ -13,8 +13,10 @@ import torch
 from phc_snn.data import collate_events, load_fsdd
 from phc_snn.data.fsdd import log_bands, read_wav
 from phc_snn.training.recordings import read_recordings
+from phc_snn.training.settings import read_settings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings
 
+CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "fsdd.zip"
 real = pytest.mark.skipif(not SHARED.is_file(), reason=f"no recordings at {SHARED.name}")
 NAMES = [
@@ -141,9 +143,10 @@ class TestWhatIsNotThere:
         with pytest.raises(ValueError, match=r"lacks 1 recordings, 4_bo_10\.wav first; expected"):
             load_fsdd(place)
 
-    def test_other_names(self, tmp_path, content):
-        place = in_folder(tmp_path, {**content, "10_ann_0.wav": b""})
-        with pytest.raises(ValueError, match=r"10_ann_0\.wav: expected names like 7_jackson_32"):
+    @pytest.mark.parametrize("name", ["10_ann_0.wav", "1_ann_00.wav", "ann.wav", "1_a_b_0.wav"])
+    def test_other_names(self, tmp_path, content, name):
+        place = in_folder(tmp_path, {**content, name: b""})
+        with pytest.raises(ValueError, match=rf"{name}: expected names like 7_jackson_32"):
             load_fsdd(place)
 
     def test_the_same_name_twice(self, tmp_path, content):
@@ -159,7 +162,7 @@ class TestWhatIsNotThere:
             load_fsdd(path)
         at = whole.index(content["0_ann_3.wav"]) + 60
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(ValueError, match=r"x\.zip/0_ann_3\.wav: is damaged"):
+        with pytest.raises(ValueError, match=r"x\.zip/0_ann_3\.wav: cannot be read .*CRC"):
             load_fsdd(path)
 
 
@@ -238,6 +241,12 @@ class TestRecordings:
             read_recordings("fsdd", tmp_path, shift=1)
         with pytest.raises(ValueError, match="data_dir: got none, expected the folder"):
             read_recordings("fsdd", None)
+
+
+def test_the_settings_are_those_of_train():
+    config = read_settings(TrainConfig, CONFIGS / "fsdd.toml")
+    assert config.data == "fsdd"
+    config.check()
 
 
 @real

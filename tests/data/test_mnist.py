@@ -13,8 +13,10 @@ from phc_snn.data import load_sequential_mnist
 from phc_snn.data.mnist import read_idx
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import read_recordings
+from phc_snn.training.settings import read_settings
 from phc_snn.training.train import TrainConfig, train
 
+CONFIGS = Path(__file__).parents[2] / "benchmarks" / "configs"
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 
 
@@ -195,3 +197,9 @@ def test_trains_from_settings_and_says_which_split(tmp_path):
     assert data["split"].startswith("first 16 of the test images alone")
     with pytest.raises(ValueError, match="data: psmnist is no set of the UEA archive"):
         measure(MeasureConfig(result.folder))
+
+
+def test_the_settings_are_those_of_train():
+    config = read_settings(TrainConfig, CONFIGS / "psmnist.toml")
+    assert config.data == "psmnist"
+    config.check()
