@@ -33,7 +33,7 @@ def keep(folder: Path, name: str) -> None:
         content["settings"].pop(setting, None)
     content |= {
         "versions": report["versions"],
-        "split": report.get("split"),
+        "split": report["data"].get("protocol"),
         "commit": _commit(),
         "machine": _machine(content["settings"].get("device", "cpu")),
     }

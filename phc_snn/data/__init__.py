@@ -1,7 +1,9 @@
-"""Data sets: time series as tensors, event recordings as frames with their lengths."""
+"""Data sets: time series and images as tensors, recordings as frames with their lengths."""
 
 from phc_snn.data.batches import EventBatch, collate_events, event_loader
 from phc_snn.data.events import EVENT_SETS, EventDataset, load_events
+from phc_snn.data.fsdd import SpokenDigits, load_fsdd
+from phc_snn.data.mnist import SequentialMNIST, load_sequential_mnist
 from phc_snn.data.pool import Pool, read_pool, write_pool
 from phc_snn.data.protocol import PUBLISHED_SEEDS, load_published, split_positions
 from phc_snn.data.series import Sequences, TimeSeriesDataset, stacked
@@ -14,11 +16,15 @@ __all__ = [
     "EventDataset",
     "Pool",
     "Sequences",
+    "SequentialMNIST",
+    "SpokenDigits",
     "TimeSeriesDataset",
     "collate_events",
     "event_loader",
     "load_events",
+    "load_fsdd",
     "load_published",
+    "load_sequential_mnist",
     "load_uea",
     "read_pool",
     "split_positions",

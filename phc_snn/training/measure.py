@@ -23,6 +23,7 @@ from phc_snn.report import write_report
 from phc_snn.solvers import Exact, Jacobi, Solver
 from phc_snn.training.checkpoint import load_model, read_config, run_folder
 from phc_snn.training.compare import accuracies
+from phc_snn.training.recordings import OTHER_SETS
 from phc_snn.training.run import (
     SOLVERS,
     Device,
@@ -202,6 +203,10 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
         raise ValueError(
             f"data: {name} are event recordings, which this command does not read; it takes models "
             "of UEA sets"
+        )
+    if name in OTHER_SETS:
+        raise ValueError(
+            f"data: {name} is no set of the UEA archive, and this command takes models of those"
         )
     dataset = _read(config, saved, name)
     stacked(dataset.test_x)  # refuses sequences of different lengths

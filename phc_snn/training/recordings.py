@@ -1,6 +1,7 @@
 """A data set as `train` takes it: sequences of any length, scaled, with their labels."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +16,9 @@ from phc_snn.data import (
     Sequences,
     TimeSeriesDataset,
     load_events,
+    load_fsdd,
     load_published,
+    load_sequential_mnist,
     load_uea,
 )
 
@@ -128,14 +131,17 @@ def read_recordings(
     protocol: Protocol = "archive",
     standardize: bool | None = None,
 ) -> Recordings:
-    """Read an event set or a set of the UEA archive.
+    """Read an event set, a set of pixels or speech, or a set of the UEA archive.
 
     Whatever scales the input comes from the training part alone.
 
     Args:
-        data: ``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``, or the name of a UEA set.
-        data_dir: Folder of the event sets, as `load_events` takes it, or of the UEA sets.
-        window, downsample, cache: As `load_events`; None for the set's default.
+        data: ``"nmnist"``, ``"dvsgesture"``, ``"shd"``, ``"ssc"``, ``"psmnist"`` (permuted),
+            ``"smnist"``, ``"fsdd"``, or the name of a UEA set.
+        data_dir: Folder of the event sets, as `load_events` takes it, of MNIST's files
+            (`load_sequential_mnist`), of the speech (`load_fsdd`), or of the UEA sets.
+        window, downsample, cache: As `load_events`; None for the set's default. ``"fsdd"`` takes
+            the window too.
         shift: Cells by which `ShiftedFrames` moves the training recordings at most; None for the
             set's default.
         seed: Of the split of ``protocol="uea"``. Default 0.
@@ -147,8 +153,7 @@ def read_recordings(
 
     Raises:
         FileNotFoundError: The set is not there.
-        ValueError: Settings of event sets for another one or the other way round, or values outside
-            their range.
+        ValueError: Settings of one kind of set for another, or values outside their range.
 
     Example:
         >>> found = read_recordings("BasicMotions", None, protocol="uea", seed=2345)
@@ -157,6 +162,15 @@ def read_recordings(
     """
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol: got {protocol!r}, expected one of {get_args(Protocol)}")
+    if data in OTHER_SETS:
+        unfit: dict[str, Any] = {
+            "downsample": downsample,
+            "cache": cache,
+            "shift": shift,
+            "standardize": standardize,
+            "protocol": None if protocol == "archive" else protocol,
+        }
+        return OTHER_SETS[data](data, data_dir, window, unfit)
     if data not in EVENT_SETS:
         settings = {"window": window, "downsample": downsample, "cache": cache, "shift": shift}
         for name, value in settings.items():
@@ -254,3 +268,57 @@ def _about_split(dataset: TimeSeriesDataset, protocol: Protocol, seed: int) -> d
     }
     samples = {part: len(y) for part, y in labels.items() if y is not None}
     return {"name": protocol, "seed": seed, "samples": samples, "missing": dataset.missing}
+
+
+def _pixels(
+    data: str, folder: Path | None, window: float | None, unfit: dict[str, Any]
+) -> Recordings:
+    folder = _folder_for(data, folder, {"window": window, **unfit})
+    seed = 0 if data == "psmnist" else None
+    digits = load_sequential_mnist(folder, seed=seed)
+    return Recordings(
+        digits.classes,
+        1,
+        TensorDataset(digits.train_x, digits.train_y),
+        TensorDataset(digits.test_x, digits.test_y),
+        about={"pixels": {"seed": seed}, "split": digits.split, "scaling": {"scale": 255}},
+        validation=TensorDataset(digits.validation_x, digits.validation_y),
+    )
+
+
+def _speech(
+    data: str, folder: Path | None, window: float | None, unfit: dict[str, Any]
+) -> Recordings:
+    folder = _folder_for(data, folder, unfit)
+    parts = load_fsdd(folder, window=WINDOW if window is None else window)
+    train = parts["train"]
+    return Recordings(
+        train.classes,
+        train.features,
+        train,
+        parts["test"],
+        about={
+            "speech": {"window": train.window, "bands": train.bands},
+            "scaling": {"mean": train.mean.tolist(), "scale": train.scale.tolist()},
+        },
+        validation=parts["validation"],
+    )
+
+
+def _folder_for(data: str, folder: Path | None, unfit: dict[str, Any]) -> Path:
+    for name, value in unfit.items():
+        if value is not None:
+            raise ValueError(f"{name}: got {value}, but {data} takes no such setting; leave it out")
+    if folder is None:
+        raise ValueError(
+            f"data_dir: got none, expected the folder in which the files of {data} lie"
+        )
+    return folder
+
+
+OTHER_SETS: dict[str, Callable[..., Recordings]] = {
+    "psmnist": _pixels,
+    "smnist": _pixels,
+    "fsdd": _speech,
+}
+"""Name of each set that is neither one of events nor the archive's -> what reads it."""

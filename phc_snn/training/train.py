@@ -76,7 +76,10 @@ class TrainConfig:
     """
 
     # Data
-    data: str = setting("nmnist", "Event set (nmnist, dvsgesture, shd, ssc), or a UEA set.")
+    data: str = setting(
+        "nmnist",
+        "Event set (nmnist, dvsgesture, shd, ssc), psmnist, smnist, fsdd, or a UEA set.",
+    )
     data_dir: Path | None = setting(
         None, "Folder of the sets; nothing only for what aeon brings or downloads."
     )
@@ -87,7 +90,9 @@ class TrainConfig:
     standardize: bool | None = setting(
         None, "Scale each channel of a UEA set by its training part; else as the protocol does."
     )
-    window: float | None = setting(None, "Time of an event frame, ms; else 10.", least=0.001)
+    window: float | None = setting(
+        None, "Time of a frame of events or speech, ms; else 10.", least=0.001
+    )
     downsample: int | None = setting(
         None, "Sensor cells, each way, in one of a frame; else the set's own.", least=1
     )
@@ -309,10 +314,7 @@ def _train(config: TrainConfig, recordings: Recordings, folder: Path) -> TrainRe
     solvers = {"parallel": config.make_solver(), "sequential": Sequential()}
     modes = {name: evaluate(model, recordings.test, solver) for name, solver in solvers.items()}
     result = TrainResult(folder, model, modes, training)
-    content = report(config, result)
-    if "protocol" in recordings.about:
-        content["split"] = recordings.about["protocol"]
-    write_json(folder / "report.json", content)
+    write_json(folder / "report.json", {**report(config, result), "data": recordings.about})
     return result
 
 

@@ -114,6 +114,7 @@ def test_writes_all_it_promises(config):
     assert report["recordings"] == 12
     assert report["parameters"]["trainable"] == result.model.count_parameters().trainable
     assert report["training"]["epochs"] == 2
+    assert report["data"]["events"] == {"window": 10.0, "downsample": 2}
     assert set(report["modes"]) == {"parallel", "sequential"}
     for name, mode in result.modes.items():
         assert report["modes"][name]["accuracy"] == mode.accuracy
@@ -219,7 +220,7 @@ def test_the_published_protocol_ends_at_the_best_epoch(tmp_path):
     config = from_mapping(TrainConfig, {**values, "steps_per_epoch": 2}, "f")
     result = train(replace(config, out=tmp_path / "out"))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["split"]["samples"] == {"train": 56, "validation": 12, "test": 12}
+    assert report["data"]["protocol"]["samples"] == {"train": 56, "validation": 12, "test": 12}
     assert report["recordings"] == 12
     found = result.training
     assert len(found.validation) == found.epochs == 3
