@@ -102,6 +102,7 @@ def test_a_file_and_the_command_line_say_the_same_names(tmp_path):
     assert filecmp.cmp(tmp_path / "x/model.safetensors", tmp_path / "y/model.safetensors", False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path):
     job = [*JOB, "--epochs", "3", "--checkpoint-seconds", "0", "--out", str(tmp_path / "x")]
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from phc_snn.extras import require
+from phc_snn.files import write_text
 from phc_snn.models import PHCSSM
 from phc_snn.readout import weighted_mean
 from phc_snn.synapses import RSTDP
@@ -30,6 +31,9 @@ _plugins: Any = require("lightning.pytorch.plugins.io", extra="train")
 
 Schedule = Literal["cosine", "constant"]
 Log = Literal["none", "csv", "tensorboard"]
+_HISTORY = ("losses", "accuracies", "validation")
+"""What a `Classifier` knows of the epochs before."""
+
 _ON_THE_GPU = 4 << 30
 """Bytes of recordings that a GPU keeps at most."""
 
@@ -119,7 +123,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self.rstdp = rstdp
         self.losses: list[float] = []
         self.validation: list[float] = []
-        self.accuracy = 0.0
+        self.accuracies: list[float] = []
         self._epoch: list[Tensor] = []
         self._right: list[Tensor] = []
         self._seen = 0
@@ -195,16 +199,20 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         counts = torch.stack([right, torch.full_like(right, self._seen)])
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(counts)
-        self.accuracy = float(counts[0] / counts[1].clamp(min=1))
+        self.accuracies.append(float(counts[0] / counts[1].clamp(min=1)))
         self._epoch.clear()
         self._right.clear()
         self._seen = 0
-        found = {"loss": self.losses[-1], "accuracy": self.accuracy}
-        if self.validation:
-            found["validation"] = self.validation[-1]
         for logger in self.trainer.loggers:
-            logger.log_metrics(found, step=self.current_epoch + 1)
+            logger.log_metrics(self.measured(len(self.losses)), step=len(self.losses))
             logger.save()
+
+    def measured(self, epoch: int) -> dict[str, float]:
+        """What was measured in an epoch, counted from 1."""
+        found = {"loss": self.losses[epoch - 1], "accuracy": self.accuracies[epoch - 1]}
+        if self.validation:
+            found["validation"] = self.validation[epoch - 1]
+        return found
 
     def _check(self, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
@@ -232,11 +240,13 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self.log("validation", accuracy, logger=False)  # to end by; `end_epoch` writes it
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["losses"], checkpoint["validation"] = self.losses, self.validation
+        for name in _HISTORY:
+            checkpoint[name] = getattr(self, name)
         checkpoint["finished"] = self.ends_here()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.losses, self.validation = checkpoint["losses"], checkpoint["validation"]
+        for name in _HISTORY:
+            setattr(self, name, checkpoint[name])
 
 
 def mean_of_processes(x: Tensor) -> Tensor:
@@ -395,6 +405,8 @@ def fit_loader(
                 lightning.callbacks.EarlyStopping("validation", mode="max", patience=patience + 1)
             )
     before = None
+    if log == "csv" and folder is not None:
+        callbacks.append(EpochTable(folder))
     if folder is not None:
         callbacks.append(SaveProgress(folder, seconds, interrupted))
         before = read_checkpoint(folder)
@@ -411,7 +423,7 @@ def fit_loader(
                 num_nodes=machines.nodes,
                 strategy=machines.strategy,
                 precision=machines.precision,
-                logger=_logger(log, folder),
+                logger=_logger(log, folder, 0 if before is None else len(before["losses"])),
                 plugins=[SafeFiles()],
                 callbacks=callbacks,
                 num_sanity_val_steps=0,
@@ -439,21 +451,40 @@ def fit_loader(
 
 def _restore(module: Classifier, best: BestWeights, checkpoint: dict[str, Any]) -> None:
     """Put a training that had ended where it ended."""
-    module.load_state_dict(checkpoint["state_dict"])
+    weights = checkpoint["state_dict"]
+    module.to(next(w.dtype for w in weights.values() if w.is_floating_point()))
+    module.load_state_dict(weights)
     module.on_load_checkpoint(checkpoint)
     with suppress(KeyError):
         best.load_state_dict(checkpoint["callbacks"][best.state_key])
 
 
-def _logger(log: Log, folder: Path | None) -> Any:
-    if log == "none":
-        return False
-    if folder is None:
+def _logger(log: Log, folder: Path | None, epochs: int) -> Any:
+    """Lightning's logger for TensorBoard, going on after so many epochs; False for none."""
+    if log != "none" and folder is None:
         raise ValueError(f"log: got {log!r} without a folder to write to; give folder")
-    if log == "csv":
-        return lightning.loggers.CSVLogger(folder, name="logs", version="")
+    if log != "tensorboard":
+        return False
     require("tensorboard", extra="tensorboard")
-    return lightning.loggers.TensorBoardLogger(folder, name="logs", version="")
+    # What a run that was cut off had written of later epochs is not shown.
+    return lightning.loggers.TensorBoardLogger(
+        folder, name="logs", version="", purge_step=epochs + 1
+    )
+
+
+class EpochTable(lightning.Callback):  # type: ignore[misc]
+    """``metrics.csv``: a line for each epoch, those before a training was cut off included."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "logs" / "metrics.csv"
+
+    def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
+        module.end_epoch()
+        if not trainer.is_global_zero:
+            return
+        rows = [{"epoch": i, **module.measured(i)} for i in range(1, len(module.losses) + 1)]
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        write_text(self.path, "\n".join(lines) + "\n")
 
 
 class _KeptOnTheDevice(lightning.Callback):  # type: ignore[misc]
@@ -493,7 +524,7 @@ class EpochBar(lightning.Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
         # The module's own hook comes after those of the callbacks.
         module.end_epoch()
-        found = f"training loss {module.losses[-1]:.3f}  accuracy {module.accuracy:.3f}"
+        found = f"training loss {module.losses[-1]:.3f}  accuracy {module.accuracies[-1]:.3f}"
         if module.validation:
             found += f"  validation {module.validation[-1]:.3f}"
         self.bar.update(self.task, advance=1, found=found)

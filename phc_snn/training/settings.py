@@ -5,6 +5,7 @@ What a setting means, and between which numbers it lies, stands at its field and
 """
 
 import json
+import math
 import tomllib
 import types
 from collections.abc import Mapping
@@ -64,6 +65,8 @@ def check_settings(config: Any) -> None:
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
+            if not math.isfinite(number):
+                raise ValueError(f"{f.name}: got {number}, expected a finite number")
             above = bounds.least is None or number >= bounds.least
             if not (above and (bounds.most is None or number <= bounds.most)):
                 raise ValueError(f"{f.name}: got {number}, expected {bounds}")

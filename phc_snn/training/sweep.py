@@ -67,6 +67,8 @@ class Grid:
             own = dict(zip(self.axes, values, strict=True))
             name = ",".join(f"{axis}={value}" for axis, value in own.items()) or "run"
             name = name.replace("/", "_")
+            if name in found:
+                raise ValueError(f"grid: two runs would be called {name}; give each value once")
             found[name] = replace(self.base, **own, out=folder / name)
         return found
 
@@ -84,6 +86,8 @@ def read_grid(path: Path) -> Grid:
     if not isinstance(axes, dict):
         raise ValueError(f"{path}: grid: got {axes!r}, expected a table of lists")
     for name, values in axes.items():
+        if name in ("protocol", "out"):
+            raise ValueError(f"{path}: grid: {name} is one for all runs; set it above [grid]")
         if not isinstance(values, list) or not values:
             raise ValueError(f"{path}: grid: {name}: got {values!r}, expected a list of values")
         for value in values:  # a name or a value that is wrong is found before any run

@@ -397,6 +397,7 @@ def evaluate(
     labels: list[int] = []
     for batch in event_loader(recordings, batch_size=batch_size):
         x, lengths, wanted = batch[:3]
+        x = x.to(model.decoder.weight)  # where, and in the precision in which, it was trained
         decided = model(x, lengths=lengths, solver=solver).logits.argmax(-1)
         decisions += decided.tolist()
         labels += wanted.tolist()

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 import phc_snn as phc
 from phc_snn.data import collate_events, event_loader
-from phc_snn.training.lightning import Optimization, fit, fit_loader
+from phc_snn.training.lightning import Classifier, Optimization, fit, fit_loader
 
 SLOW = Optimization(0.01)
 
@@ -144,16 +144,31 @@ def test_a_loss_that_is_no_number_is_named(samples):
         fit_loader(model, one(batch), SLOW, epochs=5)
 
 
-def test_epochs_are_logged(samples, tmp_path):
+def test_epochs_are_logged_those_before_a_cut_included(samples, tmp_path, monkeypatch):
     batch = (samples[0].transpose(0, 1), None, samples[1])
-    found = fit_loader(
-        network(), one(batch), SLOW, epochs=2, validation=one(batch), folder=tmp_path, log="csv"
-    )
+    options = {"validation": one(batch), "folder": tmp_path, "seconds": 0.0, "log": "csv"}
+
+    step = Classifier._step
+
+    def died(self, *arguments):
+        if self.current_epoch == 2:
+            raise RuntimeError("power cut")
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "_step", died)
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit_loader(network(), one(batch), SLOW, epochs=4, **options)
+    found = fit_loader(network(), one(batch), SLOW, epochs=4, **options)
     lines = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()
-    head = lines[0].split(",")
-    assert len(lines) == 3
-    for line, loss in zip(lines[1:], found.losses, strict=True):
-        assert float(line.split(",")[head.index("loss")]) == pytest.approx(loss, rel=1e-5)
+    assert lines[0] == "epoch,loss,accuracy,validation"
+    losses = [float(line.split(",")[1]) for line in lines[1:]]
+    assert losses == found.losses
+    assert len(losses) == 4
+
+
+def test_a_log_needs_a_folder(samples):
+    batch = (samples[0].transpose(0, 1), None, samples[1])
     with pytest.raises(ValueError, match="log: got 'csv' without a folder"):
         fit_loader(network(), one(batch), SLOW, epochs=2, log="csv")
 

@@ -80,6 +80,11 @@ def test_a_run_that_fails_is_named_and_the_others_are_complete(tmp_path):
     assert not (tmp_path / "out" / "results.json").exists()
 
 
+def test_runs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="grid: two runs would be called seed=1; give each value"):
+        sweep(Grid(BASE, {"seed": (1, 1)}), tmp_path)
+
+
 def test_a_folder_of_another_sweep_is_refused(tmp_path):
     config = Grid(BASE, {"seed": (0,)}).runs(tmp_path)["seed=0"]
     write_settings(config, config.out / "settings.toml")
@@ -131,6 +136,8 @@ def test_a_grid_of_a_file(tmp_path):
         ("[grid]\nneurons = 3", "grid: neurons: got 3, expected a list of values"),
         ("[grid]\nneurons = []", r"grid: neurons: got \[\], expected a list of values"),
         ("grid = 3", "grid: got 3, expected a table of lists"),
+        ('[grid]\nprotocol = ["uea"]', "grid: protocol is one for all runs; set it above"),
+        ('[grid]\nout = ["a"]', "grid: out is one for all runs"),
         ("nurons = 3", r"grid\.toml: nurons is not a setting"),
     ],
 )

@@ -252,6 +252,19 @@ def test_a_run_goes_on_where_it_was_cut_off(config, tmp_path, monkeypatch):
     assert {path.name for path in cut.out.iterdir()} == FILES
 
 
+def test_double_precision_is_that_of_the_test_too(config):
+    result = train(replace(config, precision="64-true", epochs=1))
+    assert {t.dtype for t in result.model.parameters()} == {torch.float64}
+    test = read_recordings("nmnist", config.data_dir).test
+    x, _ = test[0]
+    exact = result.model(x[:, None].double(), solver=phc.Sequential()).logits.argmax()
+    assert result.modes["sequential"].decisions[0] == int(exact)
+    again = resume(config.out)
+    for a, b in zip(result.model.parameters(), again.model.parameters(), strict=True):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+
+
 def test_a_complete_run_is_not_trained_again(config):
     first = train(config)
     again = resume(config.out)
