@@ -235,9 +235,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self._decided.append(self.model(x, lengths=lengths).logits.argmax(-1) == labels)
 
     def on_validation_epoch_end(self) -> None:
-        accuracy = float(torch.cat(self._decided).double().mean())
-        self.validation.append(accuracy)
-        self.log("validation", accuracy, logger=False)  # to end by; `end_epoch` writes it
+        self.validation.append(float(torch.cat(self._decided).double().mean()))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in _HISTORY:
@@ -260,24 +258,38 @@ def mean_of_processes(x: Tensor) -> Tensor:
 
 
 class BestWeights(lightning.Callback):  # type: ignore[misc]
-    """Keeps the weights of the best validation accuracy, the latest of equal ones."""
+    """Keeps the weights of the best validation accuracy, the latest of equal ones.
 
-    def __init__(self) -> None:
-        self.accuracy = -1.0
-        self.epoch: int | None = None
+    All but the weights follows from the accuracies so far, which a training that was cut off knows:
+    Lightning's own early stopping has a state, and settles it after the epoch has been kept.
+
+    Args:
+        patience: End after more validations than this without a better one; None for never.
+    """
+
+    def __init__(self, patience: int | None = None) -> None:
+        self.patience = patience
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: Any, module: Classifier) -> None:
-        if module.validation[-1] >= self.accuracy:
-            self.accuracy, self.epoch = module.validation[-1], len(module.validation)
+        found = module.validation
+        if found[-1] == max(found):
             self.weights = {n: t.detach().clone() for n, t in module.model.state_dict().items()}
+        waited = len(found) - 1 - found.index(max(found))
+        if self.patience is not None and waited > self.patience:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"accuracy": self.accuracy, "epoch": self.epoch, "weights": self.weights}
+        return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.accuracy, self.epoch = state["accuracy"], state["epoch"]
         self.weights = state["weights"]
+
+
+def best_epoch(validation: Sequence[float]) -> int | None:
+    """The epoch of the best accuracy, counted from 1, the latest of equal ones; None of none."""
+    best = [i for i, accuracy in enumerate(validation, 1) if accuracy == max(validation)]
+    return best[-1] if best else None
 
 
 class SaveProgress(lightning.Callback):  # type: ignore[misc]
@@ -395,21 +407,20 @@ def fit_loader(
         log: ``"csv"`` or ``"tensorboard"`` beside that, in ``logs``.
     """
     machines = Machines() if machines is None else machines
-    best = BestWeights()
+    best = BestWeights(patience)
     interrupted: list[float] = []
     callbacks: list[Any] = [_KeptOnTheDevice(loader), EpochBar(epochs)]
     if validation is not None:
         callbacks.append(best)
-        if patience is not None:
-            callbacks.append(
-                lightning.callbacks.EarlyStopping("validation", mode="max", patience=patience + 1)
-            )
     before = None
     if log == "csv" and folder is not None:
         callbacks.append(EpochTable(folder))
     if folder is not None:
         callbacks.append(SaveProgress(folder, seconds, interrupted))
         before = read_checkpoint(folder)
+    # Before anything is loaded into it: Lightning converts it only afterwards.
+    if machines.precision == "64-true":
+        model.double()
     module = Classifier(model, optimization, epochs * len(loader), rstdp)
     began = time.perf_counter()
     if before is not None and before["finished"]:
@@ -445,15 +456,13 @@ def fit_loader(
         bool(interrupted),
         seconds,
         module.validation,
-        best.epoch,
+        best_epoch(module.validation),
     )
 
 
 def _restore(module: Classifier, best: BestWeights, checkpoint: dict[str, Any]) -> None:
     """Put a training that had ended where it ended."""
-    weights = checkpoint["state_dict"]
-    module.to(next(w.dtype for w in weights.values() if w.is_floating_point()))
-    module.load_state_dict(weights)
+    module.load_state_dict(checkpoint["state_dict"])
     module.on_load_checkpoint(checkpoint)
     with suppress(KeyError):
         best.load_state_dict(checkpoint["callbacks"][best.state_key])

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 import phc_snn as phc
 from phc_snn.data import collate_events, event_loader
-from phc_snn.training.lightning import Classifier, Optimization, fit, fit_loader
+from phc_snn.training.lightning import Classifier, Machines, Optimization, fit, fit_loader
 
 SLOW = Optimization(0.01)
 
@@ -126,6 +126,52 @@ def test_it_ends_after_more_epochs_than_this_without_a_better_one(
         network(), one(batch), SLOW, epochs=9, validation=one(batch), patience=patience
     )
     assert found.epochs == epochs
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, None])
+def test_cut_off_at_any_epoch_it_ends_at_the_same_one(
+    samples, monkeypatch, tmp_path, cut, precision
+):
+    """With patience: how long was waited has to be known again."""
+    x, labels = samples
+    wide = torch.float64 if precision == "64-true" else torch.float32
+    batch = (x.transpose(0, 1).to(wide), None, labels)
+    accuracies = [0.5, 0.75, 0.75, 0.25, 0.5, 0.75, 1.0]
+    step = Classifier._step
+    dies = [cut]
+
+    def mortal(self, *arguments):
+        if self.current_epoch == dies[0]:
+            raise RuntimeError("power cut")
+        return step(self, *arguments)
+
+    def validated(self):
+        self.validation.append(accuracies[len(self.validation)])
+
+    monkeypatch.setattr(Classifier, "_step", mortal)
+    monkeypatch.setattr(Classifier, "on_validation_epoch_end", validated)
+
+    def run(folder):
+        model = network()
+        found = fit_loader(
+            model, one(batch), SLOW, epochs=7, validation=one(batch), patience=2,
+            machines=Machines(precision=precision), folder=folder, seconds=0.0,
+        )  # fmt: skip
+        return found, weights(model)
+
+    if cut is not None:
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(tmp_path / "cut")
+    dies[0] = None
+    whole, expected = run(tmp_path / "whole")
+    assert (whole.epochs, whole.best_epoch) == (5, 3)
+    for _ in range(2):  # to its end, and once more when it has ended
+        found, values = run(tmp_path / "cut")
+        assert found.losses == whole.losses
+        assert (found.epochs, found.best_epoch) == (5, 3)
+        assert values.dtype == wide
+        assert torch.equal(values, expected)
 
 
 def test_validation_is_measured(samples):
