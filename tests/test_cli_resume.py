@@ -74,6 +74,7 @@ def test_two_processes_train_as_one(tmp_path):
         (["--config", "bad.toml"], "config: bad.toml is not TOML"),
         (["--resume", "nothing"], "resume: no run lies in nothing (settings.toml is missing)"),
         (["--resume", "x", "--neurons", "3"], "resume: a run goes on with the settings it has"),
+        (["--resume", "x", "--seeds", "0,1"], "resume: a run goes on with the settings it has"),
         (["--data", "Nothing", "--data-dir", "."], "does not exist"),
         (["--out", "/proc/x"], "out: cannot make the folder /proc/x"),
     ],

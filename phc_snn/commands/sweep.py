@@ -26,7 +26,10 @@ def sweep(config: SweepConfig) -> None:
 def run_grid(grid: Grid, folder: Path, **options: Any) -> None:
     """Run a grid under a progress bar, and print what came of it."""
     with interruptible(), _bar() as told:
-        result = job(grid, folder, progress=told, **options)
+        try:
+            result = job(grid, folder, progress=told, **options)
+        except RuntimeError as error:  # some runs failed, and it says why
+            raise ValueError(str(error)) from error
     print_groups(result)
     print_folder("Runs and results", result.folder)
 

@@ -43,17 +43,14 @@ def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int
     """
     from phc_snn.training import train as job
 
+    if resume is not None and (seeds is not None or config != TrainConfig()):
+        raise ValueError("resume: a run goes on with the settings it has; give no others")
     if seeds is not None:
         folder = config.out or new_folder(config.data)
         run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)
         return
     with interruptible():
-        if resume is None:
-            result = job.train(config)
-        elif config != TrainConfig():
-            raise ValueError("resume: a run goes on with the settings it has; give no others")
-        else:
-            result = job.resume(resume)
+        result = job.train(config) if resume is None else job.resume(resume)
     _print_result(result)
 
 

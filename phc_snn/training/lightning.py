@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +25,11 @@ from phc_snn.synapses import RSTDP
 from phc_snn.training.batches import OfEqualLength
 from phc_snn.training.graphed import GraphedStep
 from phc_snn.training.progress import NAME, read_checkpoint, write_checkpoint
+from phc_snn.training.run import Log, Precision, Schedule
 
 lightning: Any = require("lightning.pytorch", extra="train")
 _plugins: Any = require("lightning.pytorch.plugins.io", extra="train")
 
-Schedule = Literal["cosine", "constant"]
-Log = Literal["none", "csv", "tensorboard"]
 _HISTORY = ("losses", "accuracies", "validation")
 """What a `Classifier` knows of the epochs before."""
 
@@ -70,7 +69,7 @@ class Machines:
     devices: int = 1
     nodes: int = 1
     strategy: str = "auto"
-    precision: str = "32-true"
+    precision: Precision = "32-true"
 
 
 @dataclass(frozen=True)
@@ -131,16 +130,13 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
 
     def configure_optimizers(self) -> Any:
         given = self.optimization
-        on_gpu = self.device.type == "cuda"
-        options: dict[str, Any] = {"capturable": True} if on_gpu else {}
-        rate = torch.tensor(given.learning_rate, device=self.device) if on_gpu else None
+        options: dict[str, Any] = {"lr": given.learning_rate, "weight_decay": given.weight_decay}
+        if self.device.type == "cuda":
+            # A recorded step reads the rate anew only if it is a tensor.
+            rate = torch.tensor(given.learning_rate, device=self.device)
+            options |= {"lr": rate, "capturable": True}
         make = torch.optim.AdamW if given.weight_decay else torch.optim.Adam
-        optimizer = make(
-            self.parameters(),
-            lr=given.learning_rate if rate is None else rate,
-            weight_decay=given.weight_decay,
-            **options,
-        )
+        optimizer = make(self.parameters(), **options)
         self.model.connectome.project_after(optimizer)
         if given.schedule == "constant":
             return optimizer
@@ -188,8 +184,8 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         return loss.detach(), right.sum()
 
     def end_epoch(self) -> None:
-        """Sum up the epoch; once, whoever comes first."""
-        if not self._epoch:
+        """Sum up the epoch."""
+        if not self._epoch:  # Ctrl-C came before its first step
             return
         losses = torch.stack(self._epoch).cpu()
         for loss in losses:
@@ -292,6 +288,13 @@ def best_epoch(validation: Sequence[float]) -> int | None:
     return best[-1] if best else None
 
 
+class SumUp(lightning.Callback):  # type: ignore[misc]
+    """Ends the epoch before the other callbacks look at it; the module's own hook comes after."""
+
+    def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
+        module.end_epoch()
+
+
 class SaveProgress(lightning.Callback):  # type: ignore[misc]
     """Keeps where the training stands after an epoch, but one that Ctrl-C has cut short.
 
@@ -308,7 +311,6 @@ class SaveProgress(lightning.Callback):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
         if self.interrupted:
             return
-        module.end_epoch()
         due = time.monotonic() - self._last >= self.seconds
         # All processes take part in it, and so all have to agree.
         if trainer.strategy.broadcast(due) or module.ends_here():
@@ -409,7 +411,7 @@ def fit_loader(
     machines = Machines() if machines is None else machines
     best = BestWeights(patience)
     interrupted: list[float] = []
-    callbacks: list[Any] = [_KeptOnTheDevice(loader), EpochBar(epochs)]
+    callbacks: list[Any] = [SumUp(), _KeptOnTheDevice(loader), EpochBar(epochs)]
     if validation is not None:
         callbacks.append(best)
     before = None
@@ -488,7 +490,6 @@ class EpochTable(lightning.Callback):  # type: ignore[misc]
         self.path = folder / "logs" / "metrics.csv"
 
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
-        module.end_epoch()
         if not trainer.is_global_zero:
             return
         rows = [{"epoch": i, **module.measured(i)} for i in range(1, len(module.losses) + 1)]
@@ -531,8 +532,6 @@ class EpochBar(lightning.Callback):  # type: ignore[misc]
             self.bar.start()
 
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
-        # The module's own hook comes after those of the callbacks.
-        module.end_epoch()
         found = f"training loss {module.losses[-1]:.3f}  accuracy {module.accuracies[-1]:.3f}"
         if module.validation:
             found += f"  validation {module.validation[-1]:.3f}"
@@ -576,7 +575,8 @@ def _stop_on_interrupt(trainer: Any, received: list[float]) -> Iterator[None]:
         received.append(now)
         trainer.should_stop = True
 
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield  # signals belong to the main thread; a caller's own handling stands
         return
     previous = signal.signal(signal.SIGINT, stop)

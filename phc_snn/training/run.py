@@ -18,6 +18,9 @@ from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 
 SolverName = Literal["auto", "jacobi", "exact", "sequential"]
 Device = Literal["cpu", "cuda", "auto"]
+Precision = Literal["32-true", "64-true"]
+Schedule = Literal["cosine", "constant"]
+Log = Literal["none", "csv", "tensorboard"]
 SOLVERS: dict[str, type[Auto] | type[Jacobi] | type[Exact] | type[Sequential]] = {
     "auto": Auto,
     "jacobi": Jacobi,
@@ -26,25 +29,17 @@ SOLVERS: dict[str, type[Auto] | type[Jacobi] | type[Exact] | type[Sequential]] =
 }
 
 
-def make_solver(name: str, sweeps: int) -> Solver:
-    """The solver of that name; ``sweeps`` are those of ``"jacobi"``.
-
-    Raises:
-        ValueError: Another name.
-    """
-    if name not in SOLVERS:
-        raise ValueError(f"solver: got {name!r}, expected one of {sorted(SOLVERS)}")
+def make_solver(name: SolverName, sweeps: int) -> Solver:
+    """The solver of that name; ``sweeps`` are those of ``"jacobi"``."""
     return Jacobi(sweeps) if name == "jacobi" else SOLVERS[name]()
 
 
-def check_device(device: str) -> None:
+def check_device(device: Device) -> None:
     """Refuse a device that is not there.
 
     Raises:
-        ValueError: Another name than cpu, cuda and auto, or cuda without one.
+        ValueError: cuda without one.
     """
-    if device not in ("cpu", "cuda", "auto"):
-        raise ValueError(f"device: got {device!r}, expected cpu, cuda or auto")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: got 'cuda', but no CUDA device is available here; use cpu")
 

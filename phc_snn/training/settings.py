@@ -116,7 +116,9 @@ def _fits(value: Any, hint: Any) -> bool:
     return False
 
 
-def from_mapping(settings: type[C], values: Mapping[str, Any], origin: str) -> C:
+def from_mapping(
+    settings: type[C], values: Mapping[str, Any], origin: str, *, presets: bool = True
+) -> C:
     """The settings that these JSON or TOML values say; all others have their defaults.
 
     Args:
@@ -124,6 +126,7 @@ def from_mapping(settings: type[C], values: Mapping[str, Any], origin: str) -> C
         values: Name -> value. Paths are strings there, tuples are lists. What a value brings with
             it (``settings.presets``, if it has that) holds where nothing else is said.
         origin: File that they come from, for the errors; "" for none.
+        presets: False takes the values as all that was said, for those that `plain` gave.
 
     Raises:
         ValueError: An unknown name, a missing one, or a value that `check_settings` refuses.
@@ -139,8 +142,9 @@ def from_mapping(settings: type[C], values: Mapping[str, Any], origin: str) -> C
     missing = [f.name for f in own if f.default is MISSING and f.name not in values]
     if missing:
         raise ValueError(f"{origin}{', '.join(missing)} is missing")
-    presets = getattr(settings, "presets", None)
-    values = {**(presets(values) if presets else {}), **values}
+    brings = getattr(settings, "presets", None)
+    if presets and brings:
+        values = {**brings(values), **values}
     config = settings(**{name: from_plain(value, hints[name]) for name, value in values.items()})
     try:
         check_settings(config)
@@ -171,13 +175,13 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def read_settings(settings: type[C], path: Path) -> C:
-    """The settings of a TOML file.
+    """The settings of a TOML file that `write_settings` wrote, which says all that is not None.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: Not TOML, or what `from_mapping` refuses.
     """
-    return from_mapping(settings, read_toml(path), str(path))
+    return from_mapping(settings, read_toml(path), str(path), presets=False)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

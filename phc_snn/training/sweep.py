@@ -29,7 +29,7 @@ from phc_snn.training.settings import (
     required,
     setting,
 )
-from phc_snn.training.train import SETTINGS, TrainConfig
+from phc_snn.training.train import SETTINGS, TrainConfig, resume, train
 
 Engine = Literal["local", "ray"]
 RESULTS = "results.json"
@@ -222,7 +222,7 @@ def _refuse_another_run(config: TrainConfig) -> None:
 def _locally(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:
     """Name and error, or "", of each run, as they end."""
     with _workers(jobs) as pool:
-        futures = {pool.submit(train_or_resume, plain(c)): n for n, c in runs.items()}
+        futures = {pool.submit(train_or_resume, c): n for n, c in runs.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
@@ -253,7 +253,7 @@ def _by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, s
 
     def trainable(config: dict[str, Any]) -> dict[str, str]:
         name: str = config["name"]
-        return {"name": name, "error": train_or_resume(plain(runs[name]))}
+        return {"name": name, "error": train_or_resume(runs[name])}
 
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
@@ -267,11 +267,8 @@ def _by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, s
         yield result.metrics["name"], result.metrics["error"]
 
 
-def train_or_resume(settings: dict[str, Any]) -> str:
+def train_or_resume(config: TrainConfig) -> str:
     """Bring a run to its end, silently; returns what went wrong, or ""."""
-    from phc_snn.training.train import resume, train
-
-    config = from_mapping(TrainConfig, settings, "")
     if config.out is None:
         raise ValueError("out: got none, expected the folder of the run")
     try:

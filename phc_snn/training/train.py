@@ -22,6 +22,9 @@ from phc_snn.training.checkpoint import save_model
 from phc_snn.training.recordings import Protocol, Recordings, read_recordings
 from phc_snn.training.run import (
     Device,
+    Log,
+    Precision,
+    Schedule,
     SolverName,
     about_run,
     check_device,
@@ -42,9 +45,6 @@ if TYPE_CHECKING:
     from phc_snn.training.lightning import TrainingResult
 
 DaleName = Literal["construction", "projection", "none"]
-Precision = Literal["32-true", "64-true"]
-Schedule = Literal["cosine", "constant"]
-Log = Literal["none", "csv", "tensorboard"]
 
 PUBLISHED: Mapping[str, Any] = {
     "neurons": 64,
@@ -65,7 +65,7 @@ PUBLISHED: Mapping[str, Any] = {
 
 SETTINGS = "settings.toml"
 PROGRESS = "progress"
-"""Folder in a run's, with what it goes on from; gone when the run is complete."""
+"""Folder in a run's, with what it goes on from."""
 
 
 @dataclass(frozen=True)
@@ -241,8 +241,8 @@ def train(config: TrainConfig) -> TrainResult:
     """Train a `PHCSSM` on recordings, evaluate it in parallel and in sequence, write the results.
 
     Writes ``settings.toml`` and ``command.txt`` (at once), ``model.safetensors`` and ``model.json``
-    (right after the training) and ``report.json`` into the run's folder; in between ``progress``,
-    from which `resume` goes on. Ctrl-C ends the training early; all else follows.
+    (right after the training) and ``report.json`` into the run's folder; and ``progress``, from
+    which `resume` goes on, while it trains. Ctrl-C ends the training early; all else follows.
 
     Raises:
         MissingExtraError: An optional package is not installed.

@@ -148,6 +148,15 @@ def test_a_grid_that_is_wrong(tmp_path, grid, message):
 
 
 @pytest.mark.slow
+def test_a_failure_is_one_line_of_the_command(tmp_path):
+    (tmp_path / "grid.toml").write_text('data = "Nothing"\ndata_dir = "."\n[grid]\nseed = [0]\n')
+    found = call("sweep", "grid.toml", "--out", "x", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "1 of 1 runs failed, first seed=0:" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_goes_on(tmp_path):
     (tmp_path / "grid.toml").write_text(GRID)
     found = call("sweep", "grid.toml", "--out", "x", "--jobs", "2", cwd=tmp_path)

@@ -13,7 +13,7 @@ from phc_snn.training.batches import draws
 from phc_snn.training.checkpoint import load_model, read_config
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
-from phc_snn.training.settings import from_mapping
+from phc_snn.training.settings import from_mapping, read_settings, write_settings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, resume, train
 from tests.recordings import SHARED
 
@@ -212,6 +212,13 @@ def test_a_protocol_brings_its_settings_and_what_is_said_goes_over_them():
     assert (found.batch_size, found.steps_per_epoch, found.patience) == (4, 1000, 10)
     assert found.stdp
     assert from_mapping(TrainConfig, {}, "f") == TrainConfig()
+
+
+def test_a_run_has_the_settings_that_it_was_given_and_no_others(tmp_path):
+    """Also those that the protocol would have brought, had nothing been said."""
+    config = TrainConfig(protocol="uea", patience=None)
+    write_settings(config, tmp_path / "settings.toml")
+    assert read_settings(TrainConfig, tmp_path / "settings.toml") == config
 
 
 def test_the_published_protocol_ends_at_the_best_epoch(tmp_path):
