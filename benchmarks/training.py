@@ -19,7 +19,9 @@ from torch.utils.data import TensorDataset
 import phc_snn as phc
 from phc_snn.files import write_json
 from phc_snn.training.batches import training_loader
-from phc_snn.training.lightning import EpochBar, Machines, Optimization, fit_loader
+from phc_snn.training.lightning import Machines, fit_loader
+from phc_snn.training.lightning_callbacks import EpochBar
+from phc_snn.training.lightning_module import Optimization
 from phc_snn.training.run import versions
 
 # B, T, channels, classes, neurons, and the published seconds with and without R-STDP (Chiang 2026,

@@ -18,7 +18,7 @@ from phc_snn.commands.sweep import run_grid
 from phc_snn.data import PUBLISHED_SEEDS
 from phc_snn.training.run import new_folder
 from phc_snn.training.sweep import Grid
-from phc_snn.training.train import TrainConfig
+from phc_snn.training.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from phc_snn.training.train import TrainResult

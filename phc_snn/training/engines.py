@@ -1,0 +1,76 @@
+"""Where the runs of a sweep are computed: each in a process of its own, or on a cluster."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from multiprocessing import get_context
+from typing import Any
+
+from phc_snn.extras import require
+from phc_snn.training.train import SETTINGS, resume, train
+from phc_snn.training.train_config import TrainConfig
+
+
+def locally(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:
+    """Name and error, or "", of each run, as they end."""
+    with _workers(jobs) as pool:
+        futures = {pool.submit(train_or_resume, c): n for n, c in runs.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+    )
+    try:
+        yield pool
+    except BaseException:
+        # A run can be killed at any moment, and goes on from its last epoch.
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:
+    """As `locally`, on a cluster."""
+    tune: Any = require("ray.tune", extra="sweep")
+
+    def trainable(config: dict[str, Any]) -> dict[str, str]:
+        name: str = config["name"]
+        return {"name": name, "error": train_or_resume(runs[name])}
+
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        param_space={"name": tune.grid_search(list(runs))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=jobs),
+        run_config=tune.RunConfig(verbose=0),
+    )
+    for result in tuner.fit() if runs else []:
+        if result.error is not None:
+            raise result.error
+        yield result.metrics["name"], result.metrics["error"]
+
+
+def train_or_resume(config: TrainConfig) -> str:
+    """Bring a run to its end, silently; returns what went wrong, or ""."""
+    if config.out is None:
+        raise ValueError("out: got none, expected the folder of the run")
+    try:
+        with redirect_stdout(StringIO()):
+            if (config.out / SETTINGS).exists():
+                resume(config.out)
+            else:
+                train(config)
+    except (OSError, ValueError, ImportError) as error:
+        return str(error)
+    return ""

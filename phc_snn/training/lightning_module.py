@@ -1,0 +1,197 @@
+"""A `PHCSSM` as a Lightning module: what one step of a training does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phc_snn.extras import require
+from phc_snn.models import PHCSSM
+from phc_snn.readout import weighted_mean
+from phc_snn.synapses import RSTDP
+from phc_snn.training.graphed import GraphedStep
+from phc_snn.training.run import Schedule
+
+lightning: Any = require("lightning.pytorch", extra="train")
+
+_HISTORY = ("losses", "accuracies", "validation")
+"""What a `Classifier` knows of the epochs before."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How each step changes the weights.
+
+    Attributes:
+        learning_rate: Of Adam, at the start.
+        schedule: ``"cosine"``, falling to zero over the training, or ``"constant"``.
+        weight_decay: Share of each weight that goes for each unit of learning rate (AdamW).
+        clip: Norm to which the gradient is cut; None for not at all.
+    """
+
+    learning_rate: float
+    schedule: Schedule = "cosine"
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+
+class Classifier(lightning.LightningModule):  # type: ignore[misc]
+    """Adam on `PHCSSM.loss`.
+
+    Batches begin with (x (T, B, channels), lengths (B,) or None, labels (B,)), as an `EventBatch`
+    of flattened frames does. On a GPU the step is recorded once and replayed (`GraphedStep`), where
+    batches have one length. With several processes the loss is that of the whole batch.
+
+    Args:
+        model: Trained in place.
+        optimization: See there.
+        steps: Of the whole training, for the schedule.
+        rstdp: Changes the weights after each step of the optimiser, by the batch's accuracy.
+    """
+
+    def __init__(
+        self,
+        model: PHCSSM,
+        optimization: Optimization,
+        steps: int,
+        rstdp: RSTDP | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.optimization = optimization
+        self.steps = steps
+        self.rstdp = rstdp
+        self.losses: list[float] = []
+        self.validation: list[float] = []
+        self.accuracies: list[float] = []
+        self._epoch: list[Tensor] = []
+        self._right: list[Tensor] = []
+        self._seen = 0
+        self._graphed: GraphedStep[tuple[Tensor, Tensor]] | None = None
+
+    def configure_optimizers(self) -> Any:
+        given = self.optimization
+        options: dict[str, Any] = {"lr": given.learning_rate, "weight_decay": given.weight_decay}
+        if self.device.type == "cuda":
+            # A recorded step reads the rate anew only if it is a tensor.
+            rate = torch.tensor(given.learning_rate, device=self.device)
+            options |= {"lr": rate, "capturable": True}
+        make = torch.optim.AdamW if given.weight_decay else torch.optim.Adam
+        optimizer = make(self.parameters(), **options)
+        self.model.connectome.project_after(optimizer)
+        if given.schedule == "constant":
+            return optimizer
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_train_start(self) -> None:
+        alone = self.trainer.world_size == 1
+        self._graphed = GraphedStep(self._step) if self.device.type == "cuda" and alone else None
+
+    def training_step(self, batch: Sequence[Any], _: int) -> None:
+        x, lengths, labels = batch[:3]
+        if self._graphed is not None and lengths is None:
+            loss, right = self._graphed(x, labels)
+        else:
+            loss, right = self._step(x, labels, lengths)
+        if not loss.is_cuda:
+            self._check(loss)
+        self._epoch.append(loss)
+        self._right.append(right)
+        self._seen += len(labels)
+        schedule = self.lr_schedulers()
+        if schedule is not None:
+            schedule.step()
+
+    def _step(
+        self, x: Tensor, labels: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser: the loss, and how many decisions were right."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer.zero_grad()
+        output = self.model(x, lengths=lengths)
+        across = mean_of_processes if self.trainer.world_size > 1 else None
+        loss = self.model.loss(output, labels, across=across)
+        self.manual_backward(loss)
+        if self.optimization.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
+        optimizer.step()
+        right = output.logits.detach().argmax(-1) == labels
+        if self.rstdp is not None:
+            accuracy = weighted_mean(right.to(x.dtype).mean(), len(labels), across)
+            reward = self.rstdp.reward(accuracy, self.model.num_classes)
+            spikes = output.solution.spikes.detach()
+            self.rstdp.update(self.model.connectome, spikes, reward, lengths, across=across)
+        return loss.detach(), right.sum()
+
+    def end_epoch(self) -> None:
+        """Sum up the epoch."""
+        if not self._epoch:  # Ctrl-C came before its first step
+            return
+        losses = torch.stack(self._epoch).cpu()
+        for loss in losses:
+            self._check(loss)
+        self.losses.append(float(losses.mean()))
+        right = torch.stack(self._right).sum()
+        counts = torch.stack([right, torch.full_like(right, self._seen)])
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(counts)
+        self.accuracies.append(float(counts[0] / counts[1].clamp(min=1)))
+        self._epoch.clear()
+        self._right.clear()
+        self._seen = 0
+        for logger in self.trainer.loggers:
+            logger.log_metrics(self.measured(len(self.losses)), step=len(self.losses))
+            logger.save()
+
+    def measured(self, epoch: int) -> dict[str, float]:
+        """What was measured in an epoch, counted from 1."""
+        found = {"loss": self.losses[epoch - 1], "accuracy": self.accuracies[epoch - 1]}
+        if self.validation:
+            found["validation"] = self.validation[epoch - 1]
+        return found
+
+    def _check(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            rate, epoch = self.optimization.learning_rate, self.current_epoch + 1
+            raise ValueError(
+                f"learning_rate: {rate:g} made the loss {float(loss)} in epoch {epoch}; use a "
+                "smaller one"
+            )
+
+    def ends_here(self) -> bool:
+        """Whether no epoch follows."""
+        last = self.current_epoch + 1 >= self.trainer.max_epochs
+        return bool(last or self.trainer.should_stop)
+
+    def on_validation_epoch_start(self) -> None:
+        self._decided: list[Tensor] = []
+
+    def validation_step(self, batch: Sequence[Any], _: int) -> None:
+        x, lengths, labels = batch[:3]
+        self._decided.append(self.model(x, lengths=lengths).logits.argmax(-1) == labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.validation.append(float(torch.cat(self._decided).double().mean()))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in _HISTORY:
+            checkpoint[name] = getattr(self, name)
+        checkpoint["finished"] = self.ends_here()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in _HISTORY:
+            setattr(self, name, checkpoint[name])
+
+
+def mean_of_processes(x: Tensor) -> Tensor:
+    """The mean of ``x`` over all processes; its gradient is that of this one's part.
+
+    Lightning's strategies average the gradients of all processes, and so it is that of the mean.
+    """
+    total = x.detach().clone()
+    torch.distributed.all_reduce(total)
+    return x + (total / torch.distributed.get_world_size() - x.detach())
