@@ -57,7 +57,10 @@ def read_until(terminal, pattern, seconds=120):
     while not re.search(pattern, seen):
         ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, f"{pattern!r} did not come in {seconds} s; seen: {seen[-2000:]!r}"
-        seen += os.read(terminal, 4096)
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:  # Linux says so once the last process has closed its end
+            raise AssertionError(f"ended without {pattern!r}; seen: {seen[-4000:]!r}") from None
     return seen
 
 

@@ -67,7 +67,7 @@ def test_bad_settings_are_one_line_and_leave_nothing(arguments, message, bars, t
 def test_ctrl_c_leaves_a_usable_result(bars, tmp_path):
     out = tmp_path / "out"
     job = ["train", "--data-dir", str(bars), "--neurons", "8", "--out", str(out)]
-    status, seen = interrupt_training(*job, end=b"Model, report and command")
+    status, seen = interrupt_training(*job, end=b"Model, report and settings")
     assert status == 0
     assert b"Training stopped by Ctrl-C" in seen
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
