@@ -14,13 +14,14 @@ C = TypeVar("C")
 
 
 def command(
-    app: typer.Typer, settings: type[C], **more: tuple[Any, Any]
+    app: typer.Typer, settings: type[C], *, instead: str = "", **more: tuple[Any, Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function of the settings as a command of its name.
 
     Its options are the settings, of which those without a default are arguments, ``--config`` (a
     TOML file, over which the command line goes) and those in ``more``: name -> (type, default),
-    which the function is given too.
+    which the function is given too. The one of ``more`` that is called ``instead`` stands for all
+    settings, and is refused beside any.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -28,6 +29,10 @@ def command(
             others = {name: given.pop(name) for name in more}
             found = {name: value for name, value in given.items() if value is not None}
             origin = ""
+            if others.get(instead) is not None and (found or config or _given(others, more) > 1):
+                raise ValueError(
+                    f"{instead}: a run goes on with the settings it has; give no others"
+                )
             if config is not None:
                 found = read_toml(config) | found
                 origin = str(config)
@@ -41,6 +46,10 @@ def command(
         return function
 
     return register
+
+
+def _given(others: dict[str, Any], more: dict[str, tuple[Any, Any]]) -> int:
+    return sum(value != more[name][1] for name, value in others.items())
 
 
 def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:

@@ -34,7 +34,10 @@ _SEEDS = Annotated[
 _JOBS = Annotated[int, typer.Option(help="Runs of --seeds at the same time.")]
 
 
-@command(app, TrainConfig, resume=(_RESUME, None), seeds=(_SEEDS, None), jobs=(_JOBS, 1))
+@command(
+    app, TrainConfig, instead="resume",
+    resume=(_RESUME, None), seeds=(_SEEDS, None), jobs=(_JOBS, 1),
+)  # fmt: skip
 def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int) -> None:
     """Train on recordings of any length, in parallel over time; test in parallel and step by step.
 
@@ -43,8 +46,6 @@ def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int
     """
     from phc_snn.training import train as job
 
-    if resume is not None and (seeds is not None or config != TrainConfig()):
-        raise ValueError("resume: a run goes on with the settings it has; give no others")
     if seeds is not None:
         folder = config.out or new_folder(config.data)
         run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)

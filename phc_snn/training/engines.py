@@ -1,6 +1,9 @@
 """Where the runs of a sweep are computed: each in a process of its own, or on a cluster."""
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stdout
@@ -24,7 +27,7 @@ def locally(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, s
 @contextmanager
 def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+        jobs, mp_context=get_context("spawn"), initializer=_serve, initargs=(os.getpid(),)
     )
     try:
         yield pool
@@ -37,8 +40,24 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _serve(parent: int) -> None:
+    """Leave Ctrl-C to the sweep, and end with it.
+
+    A sweep that is killed cannot end its workers. They would train on, and write into the same runs
+    as the sweep that goes on.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_LOOK = 0.2
+"""Seconds between two looks at whether the sweep still runs."""
 
 
 def by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:

@@ -61,8 +61,10 @@ def command_line(command: str, config: Any) -> str:
 
 def is_first_process() -> bool:
     """Whether this is the process that writes, or one that Lightning started to share its work."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
+    # Launchers number all processes; Lightning itself numbers those of a machine, and the user the
+    # machines.
+    names = [name for name in ("RANK", "SLURM_PROCID") if name in os.environ][:1]
+    return all(os.environ.get(name, "0") == "0" for name in names or ("NODE_RANK", "LOCAL_RANK"))
 
 
 @contextmanager

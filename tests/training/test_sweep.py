@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -199,6 +200,31 @@ def test_ctrl_c_ends_a_sweep_and_it_goes_on(tmp_path):
     assert b"interrupted" in errors
     subprocess.run(job, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     assert (tmp_path / "x" / "results.json").exists()
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_sweep_that_is_killed(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 1", "epochs = 100000"))
+    job = [*COMMAND, "sweep", "grid.toml", "--out", "x", "--jobs", "2"]
+    with subprocess.Popen(job, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        while not list((tmp_path / "x").rglob("checkpoint.json")):
+            time.sleep(0.1)
+            assert process.poll() is None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len([pid for pid in children if _runs(pid)]) >= 2
+        process.kill()
+    deadline = time.monotonic() + 60
+    while left := [pid for pid in children if _runs(pid)]:
+        assert time.monotonic() < deadline, f"{left} still run"
+        time.sleep(0.1)
+
+
+def _runs(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"  # nobody may have asked how it ended
 
 
 @pytest.mark.slow
