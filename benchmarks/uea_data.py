@@ -4,7 +4,8 @@ Takes the files ``<name>_linoss_order.npz`` and ``<name>_partial_linoss_order.np
 samples are in the order in which the published splits count them, and writes
 ``TO/<name>/<name>.npz`` of each. Those of the first kind keep one long row of each sample, not
 C channels, of sets in which channel c + 1 is channel c, C samples later. Of the others, which keep
-all channels, it is measured whether that is so.
+all channels, it is measured whether that is so. Of both it is measured where such a row jumps, so
+which electrodes it consists of; ``--picture FILE`` draws that.
 """
 
 import argparse
@@ -31,15 +32,15 @@ class Found(NamedTuple):
     """Whether the channels are windows of one row, so that their shift is no finding."""
 
 
-def windows(rows: np.ndarray, steps: int, channels: int) -> np.ndarray:
+def windows(row: np.ndarray, steps: int, channels: int) -> np.ndarray:
     """(n, steps, channels) of (n, steps + (channels - 1) * channels): every channel is a window.
 
     Channel c begins with sample ``c * channels``.
     """
     expected = steps + (channels - 1) * channels
-    if rows.shape[1] != expected:
-        raise ValueError(f"rows: got {rows.shape[1]} samples, expected {expected}")
-    found = np.lib.stride_tricks.sliding_window_view(rows, steps, axis=1)[:, ::channels]
+    if row.shape[1] != expected:
+        raise ValueError(f"row: got {row.shape[1]} samples, expected {expected}")
+    found = np.lib.stride_tricks.sliding_window_view(row, steps, axis=1)[:, ::channels]
     return found.transpose(0, 2, 1)
 
 
@@ -47,6 +48,35 @@ def shifted_share(x: np.ndarray) -> float:
     """Share of the values that the channel before has too, C samples later; x is (n, T, C)."""
     channels = x.shape[2]
     return float((x[:, :-channels, 1:] == x[:, channels:, :-1]).mean())
+
+
+def rows(x: np.ndarray) -> np.ndarray:
+    """(n, T + (C - 1) * C) of (n, T, C) with shifted channels: the different values of a sample."""
+    channels = x.shape[2]
+    return np.concatenate([x[:, :, 0], *(x[:, -channels:, c] for c in range(1, channels))], axis=1)
+
+
+def jumps(row: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of neighbours in (n, length), over its median along the row."""
+    differences = np.abs(np.diff(row, axis=1)).mean(0)
+    return differences / np.median(differences)
+
+
+def draw(found: dict[str, np.ndarray], path: Path) -> None:
+    """``jumps`` of each set, with the ends of the electrodes where they are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (name, values) in zip(panels, found.items(), strict=True):
+        axes.plot(values, color="#2e86ab", lw=0.8)
+        axes.set_yscale("log")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("place in a sample's different values")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("difference of neighbours / median")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
 
 
 def read(path: Path) -> Found:
@@ -62,6 +92,9 @@ def report(name: str, found: Found, folder: Path) -> None:
     print(f"{name}: {found.x.shape}")
     if not found.as_rows:
         print(f"  values that the channel before has C samples later: {shifted_share(found.x):.4%}")
+    values = jumps(rows(found.x))
+    largest = [f"{values[i]:.1f} after {i + 1}" for i in np.argsort(-values)[:3]]
+    print(f"  largest steps between neighbours, over the median: {', '.join(largest)}")
     in_order = np.array_equal(unique_order(found.x), np.arange(len(found.x)))
     print(f"  samples in the order of their values, none twice: {in_order}")
     for seed in PUBLISHED_SEEDS:
@@ -84,7 +117,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Convert UEA sets for load_published.")
     parser.add_argument("source", type=Path, help="folder of the *_linoss_order.npz files")
     parser.add_argument("target", type=Path, help="folder for <name>/<name>.npz")
+    parser.add_argument("--picture", type=Path, help="file for a drawing of the jumps")
     arguments = parser.parse_args()
+    drawn = {}
     paths = sorted(arguments.source.glob("*_linoss_order.npz"))
     if not paths:
         parser.error(f"source: no *_linoss_order.npz in {arguments.source}")
@@ -94,6 +129,9 @@ def main() -> None:
         target = arguments.target / name / f"{name}.npz"
         write_pool(target, found.x, found.y, index=found.index, n_total=found.n_total)
         report(name, found, arguments.target)
+        drawn[name] = jumps(rows(found.x))
+    if arguments.picture is not None:
+        draw(drawn, arguments.picture)
 
 
 if __name__ == "__main__":

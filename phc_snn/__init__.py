@@ -19,6 +19,7 @@ from phc_snn.convert import (
     van_rossum_distance,
 )
 from phc_snn.convert.nir import Chain, from_nir, read_nir, to_nir, write_nir
+from phc_snn.ensemble import Ensemble, EnsembleOutput
 from phc_snn.explain import Explanation, explain
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
@@ -67,6 +68,8 @@ __all__ = [
     "DelayState",
     "DenseConnectome",
     "Divergence",
+    "Ensemble",
+    "EnsembleOutput",
     "Exact",
     "Explanation",
     "FastSigmoid",

@@ -163,6 +163,11 @@ class PHCSSM(nn.Module):
         return cast(HierarchicalConnectome, self.network.connectome)
 
     @property
+    def members(self) -> tuple["PHCSSM"]:
+        """Itself: a network alone is an `Ensemble` of one."""
+        return (self,)
+
+    @property
     def topology(self) -> Topology:
         return self.connectome.topology
 

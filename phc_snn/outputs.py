@@ -36,6 +36,11 @@ class PHCSSMOutput(NamedTuple):
     state: PHCSSMState
     lengths: Tensor | None = None
 
+    @property
+    def members(self) -> tuple["PHCSSMOutput"]:
+        """Itself: a network alone is an `Ensemble` of one."""
+        return (self,)
+
 
 class ParameterCount(NamedTuple):
     """Numbers of parameters: all that an optimiser sees, and those that can act.

@@ -17,7 +17,7 @@ def test_channels_are_windows_of_a_row():
     assert x.shape == (2, 4, 3)
     assert x[0, :, 1].tolist() == [3, 4, 5, 6]
     assert x[1, 0].tolist() == [10, 13, 16]
-    with pytest.raises(ValueError, match="rows: got 10 samples, expected 11"):
+    with pytest.raises(ValueError, match="row: got 10 samples, expected 11"):
         uea_data.windows(np.zeros((2, 10)), steps=5, channels=3)
 
 
@@ -43,3 +43,13 @@ def test_the_files_at_hand(tmp_path, monkeypatch, capsys):
     whole = load_published("MotorImagery", tmp_path)
     assert whole.missing == {}
     assert whole.validation_x.shape == (57, 3000, 64)
+
+
+def test_an_array_jumps_from_electrode_to_electrode():
+    rng = np.random.default_rng(0)
+    electrodes = rng.standard_normal((5, 3, 1)) * 100 + rng.standard_normal((5, 3, 20)).cumsum(2)
+    row = electrodes.reshape(5, 60)[:, : 20 + 3 * 4]  # read with C = 4 in the place of T = 20
+    x = uea_data.windows(row, steps=20, channels=4)
+    assert np.array_equal(uea_data.rows(x), row)
+    assert uea_data.jumps(row).argmax() == 19
+    assert uea_data.jumps(row).shape == (31,)

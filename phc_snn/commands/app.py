@@ -18,6 +18,7 @@ from phc_snn.convert.comparison import counted
 
 if TYPE_CHECKING:
     from phc_snn.convert import Comparison
+    from phc_snn.ensemble import Ensemble
     from phc_snn.models import PHCSSM
     from phc_snn.training.lightning import TrainingResult
 
@@ -55,7 +56,7 @@ def print_folder(content: str, folder: Path) -> None:
     console.print(f"{content}: [bold]{escape(str(folder))}[/bold]", soft_wrap=True)
 
 
-def print_training(model: "PHCSSM", training: "TrainingResult") -> None:
+def print_training(model: "PHCSSM | Ensemble", training: "TrainingResult") -> None:
     """How the training went, and how large the network is."""
     if training.interrupted:
         console.print(

@@ -1,9 +1,12 @@
 """Labelled time series, split in parts, of one length or each of its own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+
+from phc_snn.checks import check_positive
 
 Sequences = Tensor | tuple[Tensor, ...]
 """(samples, T, channels) where all have one length; otherwise (T, channels) of each sample."""
@@ -60,19 +63,82 @@ class TimeSeriesDataset:
     def scaled(self, mean: Tensor, scale: Tensor) -> "TimeSeriesDataset":
         """``(x - mean) / scale`` for each channel; ``mean`` and ``scale`` are (channels,)."""
 
-        def scaled(x: Sequences) -> Sequences:
-            if isinstance(x, Tensor):
-                return (x - mean) / scale
-            return tuple((one - mean) / scale for one in x)
-
         return replace(
-            self,
-            train_x=scaled(self.train_x),
-            test_x=scaled(self.test_x),
-            validation_x=None if self.validation_x is None else scaled(self.validation_x),
+            self._mapped(lambda x: (x - mean) / scale),
             mean=self.mean + self.scale * mean,
             scale=self.scale * scale,
         )
+
+    def averaged(self, steps: int) -> "TimeSeriesDataset":
+        """Every ``steps`` steps as their mean, and what is left over at the end as its own mean.
+
+        A sequence of T steps then has ``ceil(T / steps)``.
+
+        Raises:
+            ValueError: ``steps`` is not a positive integer.
+        """
+        check_positive("steps", steps)
+        return self._mapped(lambda x: _averaged(x, steps))
+
+    def unshifted(self) -> "TimeSeriesDataset":
+        """Of a set whose C channels are one row at C delays: the whole recordings in that row.
+
+        In some sets of the archive, SelfRegulationSCP1 and MotorImagery among them, channel c is
+        what an array of electrodes, one behind the other, holds from ``c * C`` on: the array was
+        read with C in the place of T. Its whole stretches of T are electrodes; what is left of
+        another one is dropped. One channel remains of SelfRegulationSCP1, two of MotorImagery.
+
+        Raises:
+            ValueError: A set that is not so, that was scaled, or of sequences that differ in
+                length.
+
+        Example:
+            >>> array = torch.arange(8.0)  # of electrodes of T = 4 steps
+            >>> x = torch.stack([array[:4], array[2:6]], dim=-1)[None]  # C = 2
+            >>> y, zero, one = torch.zeros(1).long(), torch.zeros(2), torch.ones(2)
+            >>> dataset = TimeSeriesDataset("made", ("a",), x, y, x, y, mean=zero, scale=one)
+            >>> dataset.unshifted().train_x.flatten().tolist()
+            [0.0, 1.0, 2.0, 3.0]
+        """
+        if bool((self.mean != 0).any() or (self.scale != 1).any()):
+            raise ValueError(f"unshifted: {self.name} was scaled; scale it afterwards")
+        found = self._mapped(lambda x: _unshifted(self.name, x))
+        channels = found.channels
+        return replace(found, mean=torch.zeros(channels), scale=torch.ones(channels))
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> "TimeSeriesDataset":
+        """All sequences changed; ``change`` takes and returns (..., T, channels)."""
+
+        def changed(x: Sequences) -> Sequences:
+            return change(x) if isinstance(x, Tensor) else tuple(change(one) for one in x)
+
+        return replace(
+            self,
+            train_x=changed(self.train_x),
+            test_x=changed(self.test_x),
+            validation_x=None if self.validation_x is None else changed(self.validation_x),
+        )
+
+
+def _averaged(x: Tensor, steps: int) -> Tensor:
+    parts = x.split(steps, dim=-2)  # type: ignore[no-untyped-call]
+    return torch.stack([part.mean(-2) for part in parts], dim=-2)
+
+
+def _unshifted(name: str, x: Tensor) -> Tensor:
+    """(..., T, electrodes) of (..., T, C)."""
+    steps, channels = x.shape[-2:]
+    shifted = 1 < channels < steps and torch.equal(x[..., :-channels, 1:], x[..., channels:, :-1])
+    if not shifted:
+        raise ValueError(
+            f"unshifted: {name} is not a set whose channels are one row, each {channels} steps "
+            "(their number) after the one before; leave it as it is"
+        )
+    ends = [x[..., -channels:, c] for c in range(1, channels)]
+    row = torch.cat([x[..., 0], *ends], dim=-1)
+    electrodes = row.shape[-1] // steps
+    whole = row[..., : electrodes * steps]
+    return whole.reshape(*row.shape[:-1], electrodes, steps).mT.contiguous()
 
 
 def stacked(x: Sequences) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from phc_snn.ensemble import Ensemble
 from phc_snn.extras import require
 from phc_snn.files import write_json
 from phc_snn.models import PHCSSM
@@ -15,7 +16,7 @@ FORMAT = 1
 """Version of the checkpoint's layout; another one is refused."""
 
 
-def save_model(model: PHCSSM, folder: Path | str, **extra: Any) -> None:
+def save_model(model: PHCSSM | Ensemble, folder: Path | str, **extra: Any) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder``, each atomically.
 
     Args:
@@ -29,7 +30,23 @@ def save_model(model: PHCSSM, folder: Path | str, **extra: Any) -> None:
 
 
 def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM:
-    """Read a model back; its behaviour is that of the saved one, in every bit.
+    """Read a network back, as `load_classifier`, which reads ensembles too.
+
+    Raises:
+        FileNotFoundError: As `load_classifier`.
+        ValueError: As `load_classifier`, or an ensemble, which is not one network.
+    """
+    found = load_classifier(folder, device)
+    if isinstance(found, Ensemble):
+        raise ValueError(
+            f"folder: {run_folder(folder)} holds an ensemble of {len(found.members)} networks, "
+            "expected one network; load_classifier reads it"
+        )
+    return found
+
+
+def load_classifier(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM | Ensemble:
+    """Read a network or an ensemble back; its behaviour is that of the saved one, in every bit.
 
     Args:
         folder: A run's folder, or one of the two files in it.
@@ -42,7 +59,9 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> PHCSSM
     safetensors = require("safetensors.torch", extra="train")
     config = read_config(folder)
     folder = run_folder(folder)
-    model = PHCSSM.from_config(config["model"])
+    structure = config["model"]
+    kind = Ensemble if "members" in structure else PHCSSM
+    model: PHCSSM | Ensemble = kind.from_config(structure)
     try:
         tensors = safetensors.load_file(str(folder / "model.safetensors"), device="cpu")
         dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}

@@ -1,4 +1,4 @@
-"""The loop that trains a `PHCSSM`."""
+"""The loop that trains a `PHCSSM` or an `Ensemble`."""
 
 import logging
 import signal
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from phc_snn.ensemble import Ensemble
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
 from phc_snn.synapses import RSTDP
@@ -81,7 +82,7 @@ def best_epoch(validation: Sequence[float]) -> int | None:
 
 
 def fit(
-    model: PHCSSM,
+    model: PHCSSM | Ensemble,
     x: Tensor,
     labels: Tensor,
     *,
@@ -119,7 +120,7 @@ def _time_first(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, None, Tenso
 
 
 def fit_loader(
-    model: PHCSSM,
+    model: PHCSSM | Ensemble,
     loader: DataLoader[Any],
     optimization: Optimization,
     *,

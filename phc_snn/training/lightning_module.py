@@ -1,4 +1,4 @@
-"""A `PHCSSM` as a Lightning module: what one step of a training does."""
+"""A `PHCSSM` or an `Ensemble` as a Lightning module: what one step of a training does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.ensemble import Ensemble
 from phc_snn.extras import require
 from phc_snn.models import PHCSSM
+from phc_snn.outputs import PHCSSMOutput
+from phc_snn.padding import Across
 from phc_snn.readout import weighted_mean
 from phc_snn.synapses import RSTDP
 from phc_snn.training.graphed import GraphedStep
@@ -38,7 +41,7 @@ class Optimization:
 
 
 class Classifier(lightning.LightningModule):  # type: ignore[misc]
-    """Adam on `PHCSSM.loss`.
+    """Adam on `PHCSSM.loss`, of each network of an `Ensemble` for itself.
 
     Batches begin with (x (T, B, channels), lengths (B,) or None, labels (B,)), as an `EventBatch`
     of flattened frames does. On a GPU the step is recorded once and replayed (`GraphedStep`), where
@@ -53,7 +56,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: PHCSSM,
+        model: PHCSSM | Ensemble,
         optimization: Optimization,
         steps: int,
         rstdp: RSTDP | None = None,
@@ -81,13 +84,15 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
             options |= {"lr": rate, "capturable": True}
         make = torch.optim.AdamW if given.weight_decay else torch.optim.Adam
         optimizer = make(self.parameters(), **options)
-        self.model.connectome.project_after(optimizer)
+        for member in self.model.members:
+            member.connectome.project_after(optimizer)
         if given.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_start(self) -> None:
+        rates_to(self.optimizers(use_pl_optimizer=False), self.device)
         alone = self.trainer.world_size == 1
         self._graphed = GraphedStep(self._step) if self.device.type == "cuda" and alone else None
 
@@ -117,15 +122,28 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         loss = self.model.loss(output, labels, across=across)
         self.manual_backward(loss)
         if self.optimization.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimization.clip)
+            for member in self.model.members:
+                torch.nn.utils.clip_grad_norm_(member.parameters(), self.optimization.clip)
         optimizer.step()
-        right = output.logits.detach().argmax(-1) == labels
         if self.rstdp is not None:
-            accuracy = weighted_mean(right.to(x.dtype).mean(), len(labels), across)
-            reward = self.rstdp.reward(accuracy, self.model.num_classes)
-            spikes = output.solution.spikes.detach()
-            self.rstdp.update(self.model.connectome, spikes, reward, lengths, across=across)
-        return loss.detach(), right.sum()
+            for member, found in zip(self.model.members, output.members, strict=True):
+                self._reinforce(self.rstdp, member, found, labels, across)
+        return loss.detach(), (output.logits.detach().argmax(-1) == labels).sum()
+
+    def _reinforce(
+        self,
+        rule: RSTDP,
+        member: PHCSSM,
+        found: PHCSSMOutput,
+        labels: Tensor,
+        across: Across | None,
+    ) -> None:
+        """Plasticity of one network, by its own accuracy."""
+        right = (found.logits.detach().argmax(-1) == labels).to(found.logits.dtype)
+        accuracy = weighted_mean(right.mean(), len(labels), across)
+        reward = rule.reward(accuracy, member.num_classes)
+        spikes = found.solution.spikes.detach()
+        rule.update(member.connectome, spikes, reward, found.lengths, across=across)
 
     def end_epoch(self) -> None:
         """Sum up the epoch."""
@@ -185,6 +203,17 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in _HISTORY:
             setattr(self, name, checkpoint[name])
+
+
+def rates_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Put learning rates that are tensors where the weights are.
+
+    A checkpoint is read to the CPU, and an optimiser moves its states from there, but no rates.
+    """
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            if name in ("lr", "initial_lr") and isinstance(value, Tensor):
+                group[name] = value.to(device)
 
 
 def mean_of_processes(x: Tensor) -> Tensor:

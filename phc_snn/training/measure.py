@@ -23,7 +23,7 @@ from phc_snn.report import write_report
 from phc_snn.solvers import Exact, Jacobi, Solver
 from phc_snn.training.checkpoint import load_model, read_config, run_folder
 from phc_snn.training.compare import accuracies
-from phc_snn.training.recordings import OTHER_SETS
+from phc_snn.training.recordings import OTHER_SETS, rearranged
 from phc_snn.training.run import (
     SOLVERS,
     Device,
@@ -229,6 +229,18 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
 
 def _read(config: MeasureConfig, saved: dict[str, Any], name: str) -> TimeSeriesDataset:
     """The set, split as it was in training: otherwise samples of the training would be tested."""
+    series = saved.get("series", {"average": None, "unshift": None})
+    dataset = _split(config, saved, name)
+    try:
+        return rearranged(dataset, series["average"], series["unshift"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"checkpoint: got the series {series!r}, expected its average and unshift; take the "
+            "model.json that the training wrote"
+        ) from error
+
+
+def _split(config: MeasureConfig, saved: dict[str, Any], name: str) -> TimeSeriesDataset:
     protocol = saved.get("protocol")
     if protocol is None or config.data not in (None, saved.get("data")):
         return load_uea(name, config.data_dir)

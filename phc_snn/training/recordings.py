@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -130,6 +131,8 @@ def read_recordings(
     seed: int = 0,
     protocol: Protocol = "archive",
     standardize: bool | None = None,
+    average: int | None = None,
+    unshift: bool | None = None,
 ) -> Recordings:
     """Read an event set, a set of pixels or speech, or a set of the UEA archive.
 
@@ -150,6 +153,9 @@ def read_recordings(
             part; ``about["protocol"]`` then holds seed, samples of each part, and what is missing.
         standardize: Whether a UEA set is scaled to mean 0 and variance 1 of each channel; None
             (default) for what the protocol does: ``"archive"`` does, ``"uea"`` does not.
+        average: Steps of a UEA set that become one, their mean; None (default) for none.
+        unshift: Whether a UEA set whose channels are one row at many delays becomes the electrodes
+            in that row, as `TimeSeriesDataset.unshifted`; None (default) for not.
 
     Raises:
         FileNotFoundError: The set is not there.
@@ -168,6 +174,8 @@ def read_recordings(
             "cache": cache,
             "shift": shift,
             "standardize": standardize,
+            "average": average,
+            "unshift": unshift,
             "protocol": None if protocol == "archive" else protocol,
         }
         return OTHER_SETS[data](data, data_dir, window, unfit)
@@ -179,11 +187,21 @@ def read_recordings(
                     f"{name}: got {value}, but {data} has no events; the sets that have are "
                     f"{', '.join(EVENT_SETS)}"
                 )
-        return _series(data, data_dir, protocol, seed, standardize)
+        published = protocol == "uea"
+        load = partial(load_published, seed=seed) if published else load_uea
+        dataset = rearranged(load(data, data_dir), average, unshift)
+        if not published if standardize is None else standardize:
+            dataset = dataset.standardized()
+        changed = average is not None or bool(unshift)
+        series = {"series": {"average": average, "unshift": unshift}} if changed else {}
+        return _series(dataset, series, seed)
     if protocol != "archive":
         raise ValueError(
             f"protocol: got {protocol!r}, but {data} is an event set; leave it at 'archive'"
         )
+    for name, given in (("average", average), ("unshift", unshift)):
+        if given is not None:
+            raise ValueError(f"{name}: got {given}, but {data} is an event set; leave it out")
     if standardize is not None:
         raise ValueError(
             f"standardize: got {standardize}, but {data} is an event set, whose counts are scaled "
@@ -238,20 +256,23 @@ def log_deviation(dataset: EventDataset) -> float:
     return math.sqrt(variance) if variance > 0 else 1.0
 
 
-def _series(
-    name: str, folder: Path | None, protocol: Protocol, seed: int, standardize: bool | None
-) -> Recordings:
-    published = protocol == "uea"
-    dataset = load_published(name, folder, seed=seed) if published else load_uea(name, folder)
-    if not published if standardize is None else standardize:
-        dataset = dataset.standardized()
+def rearranged(
+    dataset: TimeSeriesDataset, average: int | None, unshift: bool | None
+) -> TimeSeriesDataset:
+    """What `read_recordings` does to a UEA set before it is scaled."""
+    if unshift:
+        dataset = dataset.unshifted()
+    return dataset if average is None else dataset.averaged(average)
+
+
+def _series(dataset: TimeSeriesDataset, about: dict[str, Any], seed: int) -> Recordings:
     scaling = {"mean": dataset.mean.tolist(), "scale": dataset.scale.tolist()}
-    about: dict[str, Any] = {"scaling": scaling}
+    about = {"scaling": scaling, **about}
     train, test = _items(dataset.train_x, dataset.train_y), _items(dataset.test_x, dataset.test_y)
     validation = None
     if dataset.validation_x is not None and dataset.validation_y is not None:
         validation = _items(dataset.validation_x, dataset.validation_y)
-        about["protocol"] = _about_split(dataset, protocol, seed)
+        about["protocol"] = _about_split(dataset, "uea", seed)
     return Recordings(dataset.classes, dataset.channels, train, test, about, validation)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 import phc_snn
+from phc_snn.ensemble import Ensemble
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 
@@ -88,7 +89,7 @@ def new_folder(data: str) -> Path:
     return Path("runs") / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def about_run(config: Any, model: PHCSSM, training: Any) -> dict[str, Any]:
+def about_run(config: Any, model: PHCSSM | Ensemble, training: Any) -> dict[str, Any]:
     """What every report begins with: settings, versions, parameters, and how training ended.
 
     Args:

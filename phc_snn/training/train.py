@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from phc_snn.data import event_loader
+from phc_snn.ensemble import Ensemble
 from phc_snn.files import write_json, write_text
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Sequential, Solver
@@ -56,7 +57,7 @@ class TrainResult:
     """
 
     folder: Path
-    model: PHCSSM
+    model: PHCSSM | Ensemble
     modes: dict[str, Evaluation]
     training: "TrainingResult"
 
@@ -130,6 +131,8 @@ def _read(config: TrainConfig) -> Recordings:
         seed=config.seed,
         protocol=config.protocol,
         standardize=config.standardize,
+        average=config.average,
+        unshift=config.unshift,
     )
 
 
@@ -149,8 +152,8 @@ def _train(config: TrainConfig, recordings: Recordings, folder: Path) -> TrainRe
 
 def fit_recordings(
     config: TrainConfig, recordings: Recordings, progress: Path | None = None
-) -> "tuple[PHCSSM, TrainingResult]":
-    """A `PHCSSM` trained on the training part of ``recordings``, and how the training ended.
+) -> "tuple[PHCSSM | Ensemble, TrainingResult]":
+    """A network or an ensemble, trained on the training part of ``recordings``, and how it ended.
 
     Args:
         config: Of the training.
@@ -191,8 +194,16 @@ _AT_ONCE = 100
 """Recordings that are evaluated together."""
 
 
-def make_model(config: TrainConfig, recordings: Recordings) -> PHCSSM:
-    """The untrained network for these recordings."""
+def make_model(config: TrainConfig, recordings: Recordings) -> PHCSSM | Ensemble:
+    """The untrained network for these recordings, or the ensemble."""
+    generator = torch.Generator().manual_seed(config.seed)
+    members = [_make_network(config, recordings, generator) for _ in range(config.members)]
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def _make_network(
+    config: TrainConfig, recordings: Recordings, generator: torch.Generator
+) -> PHCSSM:
     return PHCSSM(
         recordings.features,
         len(recordings.classes),
@@ -213,21 +224,22 @@ def make_model(config: TrainConfig, recordings: Recordings) -> PHCSSM:
         rate_target=config.rate_target,
         rate_weight=config.rate_weight,
         voltage_weight=config.voltage_weight,
-        generator=torch.Generator().manual_seed(config.seed),
+        generator=generator,
     )
 
 
 @torch.no_grad()
 def evaluate(
-    model: PHCSSM, recordings: Any, solver: Solver, batch_size: int = _AT_ONCE
+    model: PHCSSM | Ensemble, recordings: Any, solver: Solver, batch_size: int = _AT_ONCE
 ) -> Evaluation:
     """Accuracy of ``solver`` on recordings, items (x (T, D_in), label)."""
     began = time.perf_counter()
     decisions: list[int] = []
     labels: list[int] = []
+    weight = next(model.parameters())
     for batch in event_loader(recordings, batch_size=batch_size):
         x, lengths, wanted = batch[:3]
-        x = x.to(model.decoder.weight)  # where, and in the precision in which, it was trained
+        x = x.to(weight)  # where, and in the precision in which, it was trained
         decided = model(x, lengths=lengths, solver=solver).logits.argmax(-1)
         decisions += decided.tolist()
         labels += wanted.tolist()

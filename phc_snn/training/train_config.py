@@ -67,6 +67,12 @@ class TrainConfig:
     standardize: bool | None = setting(
         None, "Scale each channel of a UEA set by its training part; else as the protocol does."
     )
+    average: int | None = setting(
+        None, "Steps of a UEA set that become one, their mean; else none.", least=1
+    )
+    unshift: bool | None = setting(
+        None, "Channels of a UEA set that are one row at many delays: the electrodes in that row."
+    )
     window: float | None = setting(
         None, "Time of a frame of events or speech, ms; else 10.", least=0.001
     )
@@ -81,6 +87,7 @@ class TrainConfig:
     # Network
     neuron: NeuronName = setting("alif", "Neuron: alif, or lif (no adaptation).")
     neurons: int = setting(80, "Neurons in the network.", least=1)
+    members: int = setting(1, "Networks that are trained together and decide together.", least=1)
     topology: TopologyName = setting("bidirectional", "Connections between regions.")
     # With two regions, as `PHCSSM` has by default, all that the readout learns of has to pass
     # through spikes, which takes several times as long to train.

@@ -64,3 +64,48 @@ def test_what_needs_one_length_says_so(unequal):
     assert stacked(x) is x
     with pytest.raises(ValueError, match=r"data: got sequences of 1 to 9 steps, expected one len"):
         stacked(unequal.train_x)
+
+
+def shifted(samples=3, steps=10, channels=4, seed=0):
+    """Channels that are one row at many delays, and the row."""
+    generator = torch.Generator().manual_seed(seed)
+    row = torch.randn(samples, steps + (channels - 1) * channels, generator=generator)
+    starts = [c * channels for c in range(channels)]
+    return torch.stack([row[:, s : s + steps] for s in starts], dim=-1), row
+
+
+@pytest.mark.parametrize(("steps", "channels"), [(10, 4), (12, 4), (7, 6), (9, 2)])
+def test_delays_of_one_row_become_its_whole_recordings(steps, channels):
+    x, row = shifted(steps=steps, channels=channels)
+    found = make(x, validation_x=x[:1], validation_y=torch.zeros(1).long()).unshifted()
+    count = row.shape[1] // steps
+    assert found.train_x.shape == (3, steps, count)
+    assert found.channels == len(found.mean) == len(found.scale) == count
+    for c in range(count):
+        assert torch.equal(found.train_x[:, :, c], row[:, c * steps : (c + 1) * steps])
+    assert torch.equal(found.validation_x, found.train_x[:1])
+
+
+@pytest.mark.parametrize(
+    "x", [torch.randn(2, 10, 4), torch.randn(2, 10, 1), torch.zeros(2, 4, 4), torch.zeros(2, 3, 4)]
+)
+def test_other_sets_are_not_unshifted(x):
+    with pytest.raises(ValueError, match="unshifted: made is not a set whose channels are one row"):
+        make(x).unshifted()
+
+
+def test_it_is_scaled_afterwards():
+    with pytest.raises(ValueError, match="unshifted: made was scaled; scale it afterwards"):
+        make(shifted()[0]).standardized().unshifted()
+
+
+def test_steps_become_their_mean(unequal):
+    found = unequal.averaged(4)
+    assert [len(x) for x in found.train_x] == [1, 3, 1]
+    torch.testing.assert_close(found.train_x[1][1], unequal.train_x[1][4:8].mean(0))
+    assert torch.equal(found.train_x[1][2], unequal.train_x[1][8])  # what is left over
+    equal = make(torch.arange(12.0).reshape(2, 6, 1)).averaged(3)
+    assert equal.train_x.flatten().tolist() == [1, 4, 7, 10]
+    assert torch.equal(unequal.averaged(1).train_x[1], unequal.train_x[1])
+    with pytest.raises(ValueError, match="steps: got 0"):
+        unequal.averaged(0)

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 import phc_snn as phc
 from phc_snn.data import collate_events, event_loader
 from phc_snn.training.lightning import Classifier, Machines, Optimization, fit, fit_loader
+from phc_snn.training.lightning_module import rates_to
 
 SLOW = Optimization(0.01)
 
@@ -211,6 +212,16 @@ def test_epochs_are_logged_those_before_a_cut_included(samples, tmp_path, monkey
     losses = [float(line.split(",")[1]) for line in lines[1:]]
     assert losses == found.losses
     assert len(losses) == 4
+
+
+def test_rates_that_were_read_to_the_cpu_go_where_the_weights_are():
+    # No GPU is needed to see where a tensor goes.
+    weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+    optimizer = torch.optim.Adam([weight], lr=torch.tensor(0.1), capturable=True)
+    torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    rates_to(optimizer, weight.device)
+    group = optimizer.param_groups[0]
+    assert group["lr"].device == group["initial_lr"].device == weight.device
 
 
 def test_a_log_needs_a_folder(samples):

@@ -167,6 +167,22 @@ def test_a_protocol_without_its_seed(folder, protocol):
         measure(MeasureConfig(folder))
 
 
+def test_series_are_averaged_as_in_training(folder):
+    change(folder, series={"average": 5, "unshift": None})
+    saved = json.loads((folder / "model.json").read_text())
+    dataset = _dataset(MeasureConfig(folder), saved, load_model(folder))
+    expected = load_uea("BasicMotions").averaged(5)
+    mean, scale = (torch.tensor(saved["scaling"][part]) for part in ("mean", "scale"))
+    assert torch.equal(dataset.test_x, (expected.test_x - mean) / scale)
+
+
+@pytest.mark.parametrize("series", [{"average": 5}, 7])
+def test_a_series_that_was_not_kept_whole(folder, series):
+    change(folder, series=series)
+    with pytest.raises(ValueError, match=r"checkpoint: got the series .*, expected its average"):
+        measure(MeasureConfig(folder))
+
+
 def test_sequences_of_different_lengths_are_refused(folder):
     with pytest.raises(ValueError, match="data: got sequences of 7 to 29 steps, expected one len"):
         measure(MeasureConfig(folder, data="JapaneseVowels"))

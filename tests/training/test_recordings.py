@@ -80,3 +80,15 @@ def test_what_is_missing_is_reported(tmp_path):
 def test_settings_that_do_not_fit(data, options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         read_recordings(data, tmp_path if data == "nmnist" else None, **options)
+
+
+def test_steps_of_a_series_are_averaged_and_how_is_kept():
+    found = read_recordings("BasicMotions", None, average=10)
+    assert found.train.tensors[0].shape == (40, 10, 6)
+    expected = load_uea("BasicMotions").averaged(10).standardized()
+    assert torch.equal(found.test.tensors[0], expected.test_x)
+    assert found.about["series"] == {"average": 10, "unshift": None}
+    with pytest.raises(ValueError, match="unshifted: BasicMotions is not a set whose channels"):
+        read_recordings("BasicMotions", None, unshift=True)
+    with pytest.raises(ValueError, match="average: got 10, but nmnist is an event set"):
+        read_recordings("nmnist", None, average=10)

@@ -10,7 +10,7 @@ import torch
 import phc_snn as phc
 from phc_snn.data import load_events
 from phc_snn.training.batches import draws
-from phc_snn.training.checkpoint import load_model, read_config
+from phc_snn.training.checkpoint import load_classifier, load_model, read_config
 from phc_snn.training.measure import MeasureConfig, measure
 from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
 from phc_snn.training.settings import from_mapping, read_settings, write_settings
@@ -159,6 +159,26 @@ def test_a_set_of_the_archive_trains_the_same_way(tmp_path):
     measured = measure(MeasureConfig(result.folder, curve=1))
     for mode in ("parallel", "sequential"):
         assert measured.accuracy[mode] == pytest.approx(result.modes[mode].accuracy)
+
+
+def test_an_ensemble_trains_the_same_way_and_its_first_member_as_alone(tmp_path):
+    pytest.importorskip("aeon")
+    config = TrainConfig(
+        data="BasicMotions", average=5, neurons=8, epochs=2, dropout=0.3, clip=1.0, members=3,
+        stdp=True, out=tmp_path / "three",
+    )  # fmt: skip
+    three = train(config)
+    one = train(replace(config, members=1, out=tmp_path / "one"))
+    found = load_classifier(tmp_path / "three")
+    for a, b in zip(found.members[0].parameters(), one.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(found.members[1].decoder.weight, found.members[0].decoder.weight)
+    report = json.loads((tmp_path / "three" / "report.json").read_text())
+    assert report["parameters"]["trainable"] == 3 * one.model.count_parameters().trainable
+    again = resume(tmp_path / "three")  # complete: evaluated once more
+    assert again.modes["sequential"].decisions == three.modes["sequential"].decisions
+    with pytest.raises(ValueError, match="holds an ensemble of 3 networks, expected one network"):
+        measure(MeasureConfig(tmp_path / "three"))
 
 
 def test_the_measurement_says_that_it_does_not_read_events(config):
