@@ -47,16 +47,16 @@ def slow_wave(signal: np.ndarray, steps: int) -> np.ndarray:
 
 def features(electrodes: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Name -> (n, features)."""
-    spread = [signal.std(1, keepdims=True) for signal in electrodes]
-    level = [signal.mean(1, keepdims=True) for signal in electrodes]
+    level = np.stack([signal.mean(1) for signal in electrodes], 1)
+    deviation = np.log(np.stack([signal.std(1) for signal in electrodes], 1))
     return {
         "band powers": np.hstack([band_powers(s, 1) for s in electrodes]),
         "band powers of thirds": np.hstack([band_powers(s, 3) for s in electrodes]),
         "slow wave, 200 ms": np.hstack([slow_wave(s, 200) for s in electrodes]),
         "slow wave, 100 ms": np.hstack([slow_wave(s, 100) for s in electrodes]),
-        "level": np.hstack(level),
-        "log deviation": np.log(np.hstack(spread)),
-        "level, log deviation": np.hstack([*level, np.log(np.hstack(spread))]),
+        "level": level,
+        "log deviation": deviation,
+        "level, log deviation": np.hstack([level, deviation]),
     }
 
 

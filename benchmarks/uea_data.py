@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from phc_snn.data import PUBLISHED_SEEDS, load_published
 from phc_snn.data.pool import unique_order, write_pool
+from phc_snn.data.series import row_of_windows
 
 STEPS, CHANNELS = 3000, 64
 """Of MotorImagery, whose rows have 3000 + 63 * 64 samples."""
@@ -51,9 +53,8 @@ def shifted_share(x: np.ndarray) -> float:
 
 
 def rows(x: np.ndarray) -> np.ndarray:
-    """(n, T + (C - 1) * C) of (n, T, C) with shifted channels: the different values of a sample."""
-    channels = x.shape[2]
-    return np.concatenate([x[:, :, 0], *(x[:, -channels:, c] for c in range(1, channels))], axis=1)
+    """`row_of_windows` of (n, T, C): the different values of each sample."""
+    return row_of_windows(torch.from_numpy(np.ascontiguousarray(x))).numpy()
 
 
 def jumps(row: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def jumps(row: np.ndarray) -> np.ndarray:
 
 
 def draw(found: dict[str, np.ndarray], path: Path) -> None:
-    """``jumps`` of each set, with the ends of the electrodes where they are."""
+    """``jumps`` of each set, which are highest where an electrode ends."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -87,13 +88,12 @@ def read(path: Path) -> Found:
         return Found(file["X"], file["y"], file["index"], int(file["n_total"]), False)
 
 
-def report(name: str, found: Found, folder: Path) -> None:
-    """Print what the set is, and what each seed's split has of it."""
+def report(name: str, found: Found, steps: np.ndarray, folder: Path) -> None:
+    """Print what the set is, where its ``jumps`` are, and what each seed's split has of it."""
     print(f"{name}: {found.x.shape}")
     if not found.as_rows:
         print(f"  values that the channel before has C samples later: {shifted_share(found.x):.4%}")
-    values = jumps(rows(found.x))
-    largest = [f"{values[i]:.1f} after {i + 1}" for i in np.argsort(-values)[:3]]
+    largest = [f"{steps[i]:.1f} after {i + 1}" for i in np.argsort(-steps)[:3]]
     print(f"  largest steps between neighbours, over the median: {', '.join(largest)}")
     in_order = np.array_equal(unique_order(found.x), np.arange(len(found.x)))
     print(f"  samples in the order of their values, none twice: {in_order}")
@@ -128,8 +128,8 @@ def main() -> None:
         found = read(path)
         target = arguments.target / name / f"{name}.npz"
         write_pool(target, found.x, found.y, index=found.index, n_total=found.n_total)
-        report(name, found, arguments.target)
         drawn[name] = jumps(rows(found.x))
+        report(name, found, drawn[name], arguments.target)
     if arguments.picture is not None:
         draw(drawn, arguments.picture)
 

@@ -29,7 +29,8 @@ def command(
             others = {name: given.pop(name) for name in more}
             found = {name: value for name, value in given.items() if value is not None}
             origin = ""
-            if others.get(instead) is not None and (found or config or _given(others, more) > 1):
+            beside = [n for n, value in others.items() if n != instead and value != more[n][1]]
+            if others.get(instead) is not None and (found or config or beside):
                 raise ValueError(
                     f"{instead}: a run goes on with the settings it has; give no others"
                 )
@@ -46,10 +47,6 @@ def command(
         return function
 
     return register
-
-
-def _given(others: dict[str, Any], more: dict[str, tuple[Any, Any]]) -> int:
-    return sum(value != more[name][1] for name, value in others.items())
 
 
 def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:

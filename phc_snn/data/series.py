@@ -125,6 +125,18 @@ def _averaged(x: Tensor, steps: int) -> Tensor:
     return torch.stack([part.mean(-2) for part in parts], dim=-2)
 
 
+def row_of_windows(x: Tensor) -> Tensor:
+    """(..., T + (C - 1) * C) of (..., T, C), whose channel c is what the row holds from c * C on.
+
+    Example:
+        >>> row_of_windows(torch.tensor([[0, 2], [1, 3], [2, 4], [3, 5]])).tolist()
+        [0, 1, 2, 3, 4, 5]
+    """
+    channels = x.shape[-1]
+    ends = [x[..., -channels:, c] for c in range(1, channels)]
+    return torch.cat([x[..., 0], *ends], dim=-1)
+
+
 def _unshifted(name: str, x: Tensor) -> Tensor:
     """(..., T, electrodes) of (..., T, C)."""
     steps, channels = x.shape[-2:]
@@ -134,8 +146,7 @@ def _unshifted(name: str, x: Tensor) -> Tensor:
             f"unshifted: {name} is not a set whose channels are one row, each {channels} steps "
             "(their number) after the one before; leave it as it is"
         )
-    ends = [x[..., -channels:, c] for c in range(1, channels)]
-    row = torch.cat([x[..., 0], *ends], dim=-1)
+    row = row_of_windows(x)
     electrodes = row.shape[-1] // steps
     whole = row[..., : electrodes * steps]
     return whole.reshape(*row.shape[:-1], electrodes, steps).mT.contiguous()

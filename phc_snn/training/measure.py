@@ -228,19 +228,20 @@ def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> Tim
 
 
 def _read(config: MeasureConfig, saved: dict[str, Any], name: str) -> TimeSeriesDataset:
-    """The set, split as it was in training: otherwise samples of the training would be tested."""
+    """The set, split and rearranged as it was in training."""
     series = saved.get("series", {"average": None, "unshift": None})
-    dataset = _split(config, saved, name)
     try:
-        return rearranged(dataset, series["average"], series["unshift"])
+        average, unshift = series["average"], series["unshift"]
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"checkpoint: got the series {series!r}, expected its average and unshift; take the "
             "model.json that the training wrote"
         ) from error
+    return rearranged(_split(config, saved, name), average, unshift)
 
 
 def _split(config: MeasureConfig, saved: dict[str, Any], name: str) -> TimeSeriesDataset:
+    """Split as it was in training: otherwise samples of the training would be tested."""
     protocol = saved.get("protocol")
     if protocol is None or config.data not in (None, saved.get("data")):
         return load_uea(name, config.data_dir)

@@ -1,19 +1,16 @@
 """A data set as `train` takes it: sequences of any length, scaled, with their labels."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from phc_snn.data import (
     EVENT_SETS,
-    EventDataset,
     Sequences,
     TimeSeriesDataset,
     load_events,
@@ -22,6 +19,7 @@ from phc_snn.data import (
     load_sequential_mnist,
     load_uea,
 )
+from phc_snn.training.event_frames import ScaledFrames, ShiftedFrames, log_deviation
 
 WINDOW = 10.0
 """Default time of a frame, ms."""
@@ -65,59 +63,6 @@ class SequenceDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.x[index], int(self.y[index])
-
-
-class ShiftedFrames(Dataset[tuple[Tensor, int]]):
-    """Frames of another data set, which training moves by up to ``cells`` in every direction.
-
-    `drawn` gives a recording at a place of its own; what leaves the frame is lost, and what comes
-    in is empty. Few recordings then serve as many.
-    """
-
-    def __init__(self, dataset: EventDataset, cells: int) -> None:
-        self.dataset, self.cells = dataset, cells
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.dataset[index]
-
-    def drawn(self, index: int, generator: torch.Generator) -> tuple[Tensor, int]:
-        frames, label = self.dataset[index]
-        axes = min(frames.dim() - 1, 2)  # height and width of a camera, the units of audio
-        places = torch.randint(2 * self.cells + 1, (axes,), generator=generator).tolist()
-        moved = torch.nn.functional.pad(frames, [self.cells] * (2 * axes))
-        for axis, (place, size) in enumerate(zip(places, frames.shape[-axes:], strict=True)):
-            moved = moved.narrow(axis - axes, place, size)
-        return moved, label
-
-
-class ScaledFrames(Dataset[tuple[Tensor, int]]):
-    """Frames, flattened, as ``log(1 + count) / scale``.
-
-    The logarithm keeps a few cells that see very many events from drowning the others. A cell
-    without events stays 0: most are, and their silence is no signal. How many events a frame has in
-    all hardly matters, because the encoder normalises each step.
-    """
-
-    def __init__(self, dataset: EventDataset | ShiftedFrames, scale: float) -> None:
-        self.dataset, self.scale = dataset, scale
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._scaled(*self.dataset[index])
-
-    def drawn(self, index: int, generator: torch.Generator) -> tuple[Tensor, int]:
-        """As the data set below draws it, if it does."""
-        if isinstance(self.dataset, ShiftedFrames):
-            return self._scaled(*self.dataset.drawn(index, generator))
-        return self[index]
-
-    def _scaled(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
-        return torch.log1p(frames.flatten(1)) / self.scale, label
 
 
 def read_recordings(
@@ -168,45 +113,49 @@ def read_recordings(
     """
     if protocol not in get_args(Protocol):
         raise ValueError(f"protocol: got {protocol!r}, expected one of {get_args(Protocol)}")
+    of_events = {"downsample": downsample, "cache": cache, "shift": shift}
+    order = {"average": average, "unshift": unshift}
+    scaling = {"standardize": standardize}
+    split = {"protocol": None if protocol == "archive" else protocol}
     if data in OTHER_SETS:
-        unfit: dict[str, Any] = {
-            "downsample": downsample,
-            "cache": cache,
-            "shift": shift,
-            "standardize": standardize,
-            "average": average,
-            "unshift": unshift,
-            "protocol": None if protocol == "archive" else protocol,
-        }
-        return OTHER_SETS[data](data, data_dir, window, unfit)
-    if data not in EVENT_SETS:
-        settings = {"window": window, "downsample": downsample, "cache": cache, "shift": shift}
-        for name, value in settings.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name}: got {value}, but {data} has no events; the sets that have are "
-                    f"{', '.join(EVENT_SETS)}"
-                )
-        published = protocol == "uea"
-        load = partial(load_published, seed=seed) if published else load_uea
-        dataset = rearranged(load(data, data_dir), average, unshift)
-        if not published if standardize is None else standardize:
-            dataset = dataset.standardized()
-        changed = average is not None or bool(unshift)
-        series = {"series": {"average": average, "unshift": unshift}} if changed else {}
-        return _series(dataset, series, seed)
-    if protocol != "archive":
-        raise ValueError(
-            f"protocol: got {protocol!r}, but {data} is an event set; leave it at 'archive'"
-        )
-    for name, given in (("average", average), ("unshift", unshift)):
-        if given is not None:
-            raise ValueError(f"{name}: got {given}, but {data} is an event set; leave it out")
-    if standardize is not None:
-        raise ValueError(
-            f"standardize: got {standardize}, but {data} is an event set, whose counts are scaled "
-            "in their own way; leave it out"
-        )
+        return OTHER_SETS[data](data, data_dir, window, of_events | scaling | order | split)
+    if data in EVENT_SETS:
+        if protocol != "archive":
+            _refuse({"protocol": repr(protocol)}, f"{data} is an event set; leave it at 'archive'")
+        _refuse(order, f"{data} is an event set; leave it out")
+        own = "whose counts are scaled in their own way; leave it out"
+        _refuse(scaling, f"{data} is an event set, {own}")
+        return _events(data, data_dir, window, downsample, cache, shift)
+    names = ", ".join(EVENT_SETS)
+    _refuse(
+        {"window": window, **of_events},
+        f"{data} has no events; the sets that have are {names}",
+    )
+    published = protocol == "uea"
+    load = partial(load_published, seed=seed) if published else load_uea
+    dataset = rearranged(load(data, data_dir), average, unshift)
+    if not published if standardize is None else standardize:
+        dataset = dataset.standardized()
+    changed = average is not None or bool(unshift)
+    series = {"series": {"average": average, "unshift": unshift}} if changed else {}
+    return _series(dataset, series, seed)
+
+
+def _refuse(settings: Mapping[str, Any], reason: str) -> None:
+    """Settings of another kind of set; those that are None were not given."""
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(f"{name}: got {value}, but {reason}")
+
+
+def _events(
+    data: str,
+    data_dir: Path | None,
+    window: float | None,
+    downsample: int | None,
+    cache: Path | None,
+    shift: int | None,
+) -> Recordings:
     if data_dir is None:
         raise ValueError(
             f"data_dir: got none, expected the folder in which {EVENT_SETS[data].kind} lies"
@@ -240,20 +189,6 @@ def read_recordings(
         ScaledFrames(test, scale),
         about,
     )
-
-
-def log_deviation(dataset: EventDataset) -> float:
-    """Standard deviation of ``log(1 + count)`` over all cells of all frames; 1 if it is 0."""
-    count = 0
-    total = squares = 0.0
-    for i in range(len(dataset)):
-        values = torch.log1p(dataset[i][0]).double()
-        count += values.numel()
-        total += float(values.sum())
-        squares += float(values.square().sum())
-    mean = total / max(count, 1)
-    variance = squares / max(count, 1) - mean**2
-    return math.sqrt(variance) if variance > 0 else 1.0
 
 
 def rearranged(
@@ -327,9 +262,7 @@ def _speech(
 
 
 def _folder_for(data: str, folder: Path | None, unfit: dict[str, Any]) -> Path:
-    for name, value in unfit.items():
-        if value is not None:
-            raise ValueError(f"{name}: got {value}, but {data} takes no such setting; leave it out")
+    _refuse(unfit, f"{data} takes no such setting; leave it out")
     if folder is None:
         raise ValueError(
             f"data_dir: got none, expected the folder in which the files of {data} lie"

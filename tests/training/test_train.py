@@ -11,8 +11,9 @@ import phc_snn as phc
 from phc_snn.data import load_events
 from phc_snn.training.batches import draws
 from phc_snn.training.checkpoint import load_classifier, load_model, read_config
+from phc_snn.training.event_frames import ScaledFrames, ShiftedFrames, log_deviation
 from phc_snn.training.measure import MeasureConfig, measure
-from phc_snn.training.recordings import ScaledFrames, ShiftedFrames, log_deviation, read_recordings
+from phc_snn.training.recordings import read_recordings
 from phc_snn.training.settings import from_mapping, read_settings, write_settings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, resume, train
 from tests.recordings import SHARED
