@@ -69,16 +69,27 @@ def check_input(
 
 
 def is_transformed(x: Tensor) -> bool:
-    """Whether a transform of ``torch.func`` has wrapped ``x``, which has no memory of its own."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(x))
+    """Whether a transform of ``torch.func`` has wrapped ``x``, which has no memory of its own.
+
+    In a graph that is being compiled nothing has memory, and the question does not arise.
+    """
+    return not torch.compiler.is_compiling() and bool(
+        torch._C._functorch.is_functorch_wrapped_tensor(x)
+    )
+
+
+def is_mapped(x: Tensor) -> bool:
+    """Whether it is ``torch.vmap`` that has wrapped ``x``, last of all transforms."""
+    return bool(torch._C._functorch.is_batchedtensor(x))
 
 
 def values_are_known(x: Tensor) -> bool:
     """Whether a decision can be taken on the values of ``x``.
 
-    Not in a graph that is being compiled, exported or captured: it will run on other values.
+    Not in a graph that is being compiled, exported or captured: it will run on other values. Nor
+    under a transform of ``torch.func``, where ``x`` may stand for several tensors.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or is_transformed(x):
         return False
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
 

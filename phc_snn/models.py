@@ -298,11 +298,11 @@ class PHCSSM(nn.Module):
         loss = weighted_mean(loss, len(labels), across)
         if spikes.numel() == 0:
             return loss  # no step, no rate
+        rates = mean_over_steps(spikes, output.lengths, across)
+        powers = mean_over_steps(voltage.square(), output.lengths, across)
         for name, _ in _regions(self.topology):
             members = getattr(self, f"neurons_{name}")
-            rate = mean_over_steps(of_neurons(members, spikes), output.lengths, across)
-            squares = of_neurons(members, voltage).square()
-            power = mean_over_steps(squares, output.lengths, across)
+            rate, power = (of_neurons(members, means).mean() for means in (rates, powers))
             loss = loss + self.rate_weight * (rate - self.rate_target) ** 2
             loss = loss + self.voltage_weight * power
         return loss

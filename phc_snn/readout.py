@@ -13,6 +13,7 @@ from torch import Tensor
 from phc_snn.checks import check_positive
 from phc_snn.padding import Across, own_steps
 from phc_snn.scan import affine_scan
+from phc_snn.state import unmapped
 
 
 def of_neurons(neurons: Tensor, values: Tensor) -> Tensor:
@@ -109,18 +110,29 @@ class _Sum(torch.autograd.Function):
         (grad,) = grad_outputs
         return grad, grad.expand(ctx.shape)
 
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, int | None], total: Tensor, values: Tensor
+    ) -> tuple[Tensor, int]:
+        # Every sample is summed by itself: more networks are more samples.
+        many = info.batch_size
+        total = unmapped(total, in_dims[0], 0, many)
+        values = unmapped(values, in_dims[1], 1, many)
+        added = add_over_time(total.flatten(0, 1), values.flatten(1, 2), None)
+        return added.reshape(total.shape), 0
+
 
 def mean_over_steps(values: Tensor, lengths: Tensor | None, across: Across | None = None) -> Tensor:
-    """Mean of ``values`` (T, B, n) over the neurons and the samples' own steps; a scalar.
+    """Mean of ``values`` (T, B, n) over the samples' own steps, of each neuron; (n,).
 
     ``across`` makes it that of the batches of all processes.
     """
     if lengths is None:
-        return weighted_mean(values.mean(), values.shape[0] * values.shape[1], across)
+        return weighted_mean(values.mean((0, 1)), values.shape[0] * values.shape[1], across)
     own = own_steps(lengths, len(values))
     # Chosen, not multiplied by 0: what stands in the padding need not even be finite.
-    total = torch.where(own[..., None], values, 0.0).sum()
-    count = own.sum() * values.shape[-1]
+    total = torch.where(own[..., None], values, 0.0).sum((0, 1))
+    count = own.sum()
     if across is not None:
         return across(total) / across(count.to(total.dtype)).clamp(min=1)
     return total / count.clamp(min=1)

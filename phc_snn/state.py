@@ -30,6 +30,20 @@ def tensors(state: Any) -> list[Tensor]:
     return [tensor for part in state for tensor in tensors(part)]
 
 
+def unmapped(x: Tensor, mapped: int | None, place: int, size: int) -> Tensor:
+    """What ``torch.vmap`` maps over as dimension ``place`` of ``x``.
+
+    Args:
+        x: With that dimension.
+        mapped: Where it is now; None where ``x`` is the same for all.
+        place: Where it goes.
+        size: Its size.
+    """
+    if mapped is None:
+        return x.unsqueeze(place).expand(*x.shape[:place], size, *x.shape[place:])
+    return x.movedim(mapped, place)
+
+
 def batch_size(state: Any) -> int | None:
     """The batch size of a state, or None if it is none."""
     found = tensors(state)

@@ -8,10 +8,14 @@ import os
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+from functools import partial
+
 import torch
+from torch.func import functional_call, stack_module_state
 
 import phc_snn as phc
-from phc_snn.kernels import cpu, gpu, run
+from phc_snn import numerics
+from phc_snn.kernels import cpu, gpu, gpu_linear, run
 from phc_snn.scan import reference, triton
 from phc_snn.state import tensors
 from tests.builders import currents, make_network
@@ -62,6 +66,53 @@ def compare(network, steps, solver):
         assert_near(b, a, 1e-5 if a.dtype == torch.float32 else 1e-12)
 
 
+def mapped_gradients(networks, x):
+    """Results and gradients of networks under ``torch.vmap``, of a loss that looks at all."""
+    parameters, buffers = stack_module_state(networks)
+
+    def one(own, fixed, x):
+        solution = functional_call(networks[0], (own, fixed), (x,), {"solver": phc.Sequential()})
+        return solution.spikes, solution.voltage, *tensors(solution.state)
+
+    results = torch.vmap(one)(parameters, buffers, x)
+    generator = torch.Generator().manual_seed(7)
+    loss = sum((r * torch.randn(r.shape, generator=generator)).sum() for r in results)
+    loss.backward()
+    return results, [p.grad for p in parameters.values()]
+
+
+def compare_mapped():
+    """Networks in one kernel on a GPU, one after the other on a CPU."""
+    for delay, steps in ((1, 1), (1, 39), (5, 39)):
+        networks = [
+            make_network(features=5, delay=delay, dtype=torch.float32, seed=seed)
+            for seed in range(3)
+        ]
+        x = torch.stack([currents(networks[0], steps, seed=seed) for seed in range(3)])
+        (results, gs), (other, others) = both(partial(mapped_gradients, networks, x))
+        for a, b in zip(results, other, strict=True):
+            assert_same_bits(a, b)
+        for a, b in zip(gs, others, strict=True):
+            assert_near(b, a, 1e-5)
+
+
+def compare_products():
+    for lead in ((), (3,)):
+        for rows, columns, width in ((1, 1, 1), (70, 6, 16), (5, 128, 130), (65, 100, 7)):
+            x, weight = torch.randn(*lead, rows, columns), torch.randn(*lead, width, columns)
+            x *= 10.0 ** torch.linspace(-44, 30, rows)[:, None]
+            x[..., 0, :] = 0.0
+            pairs = zip(x, weight, strict=True) if lead else [(x, weight)]
+            expected = torch.stack([numerics.linear(*pair) for pair in pairs])
+            found = gpu_linear.exact_linear(x, weight)
+            assert_same_bits(found if lead else found[None], expected)
+    x = torch.tensor([[1.0, torch.inf], [torch.nan, 0.0], [1.0, 2.0]])
+    weight = torch.tensor([[1.0, 0.0], [0.5, 0.25]])
+    found, expected = gpu_linear.exact_linear(x, weight), numerics.linear(x, weight)
+    assert torch.equal(found.isnan(), expected.isnan())
+    assert expected[:2].isnan().all()
+
+
 def compare_scans():
     for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128):
         for steps, time in ((1, 1), (2, 1), (17, 17), (33, 1)):
@@ -77,6 +128,8 @@ def compare_scans():
 
 def main():
     compare_scans()
+    compare_products()
+    compare_mapped()
     with torch.no_grad():
         chosen = make_network(features=5, delay=4)
         x = currents(chosen, 21)

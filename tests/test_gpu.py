@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.func import functional_call, stack_module_state
 
 import phc_snn as phc
 from phc_snn import numerics
@@ -34,6 +35,42 @@ def test_the_exact_product_has_the_bits_of_the_cpu(dtype):
     assert_same_bits(numerics.linear(x.cuda(), weight.cuda()).cpu(), expected)
     alone = torch.stack([numerics.linear(row.cuda(), weight.cuda()) for row in x])
     assert_same_bits(alone.cpu(), expected)
+
+
+@pytest.mark.parametrize(("columns", "width"), [(1, 1), (6, 64), (64, 16), (128, 130)])
+def test_products_of_a_stack_have_the_bits_of_the_cpu(columns, width):
+    x, weight = torch.randn(5, 333, columns), torch.randn(5, width, columns)
+    x *= 10.0 ** torch.linspace(-44, 30, 333)[:, None]
+    expected = torch.stack([numerics.linear(*pair) for pair in zip(x, weight, strict=True)])
+    found = torch.vmap(numerics.linear)(x.cuda(), weight.cuda())
+    assert_same_bits(found.cpu(), expected)
+
+
+@pytest.mark.parametrize("neurons", [16, 64, 100])
+@pytest.mark.parametrize("delay", [1, 9])
+def test_networks_under_vmap_are_the_networks_alone(neurons, delay):
+    """On the device they run in one kernel, each with its weights."""
+    alone = [
+        phc.PHCSSM(6, 2, neurons=neurons, delay=delay, solver=phc.Sequential()).cuda()
+        for _ in range(5)
+    ]
+    parameters, buffers = stack_module_state(alone)
+    x = torch.randn(5, 130, 7, 6, device="cuda")
+    labels = torch.arange(7, device="cuda") % 2
+
+    def one(own, fixed, x):
+        output = functional_call(alone[0], (own, fixed), (x,))
+        return alone[0].loss(output, labels), output.solution.spikes, output.solution.voltage
+
+    loss, spikes, voltage = torch.vmap(one)(parameters, buffers, x)
+    loss.sum().backward()
+    for k, model in enumerate(alone):
+        output = model(x[k])
+        model.loss(output, labels).backward()
+        assert float((spikes[k] != output.solution.spikes).float().mean()) < 1e-4
+        assert_near(voltage[k], output.solution.voltage, 1e-3)
+        for name, parameter in model.named_parameters():
+            assert_near(parameters[name].grad[k], parameter.grad, 1e-4)
 
 
 @DTYPES

@@ -16,8 +16,9 @@ class Inputs(NamedTuple):
         states: Each broadcasts to (B, N).
         queues: Of each delay, (B, D, N).
         leads: How many steps each lane's delay is shorter than D, (N,); None if none is.
-        coefficients: Each broadcasts to (B, N).
-        weight: Of the connectome, (N, N); None without one.
+        coefficients: Each broadcasts to (B, N); or (K, 1, N), of K networks that have B / K samples
+            each, one network's behind the other's.
+        weight: Of the connectome, (N, N), or (K, N, N) of such networks; None without one.
         driven: Of a sweep, what is added to the synaptic current, (T, B, N).
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.checks import is_transformed
 from phc_snn.cotangents import cotangents_of
 from phc_snn.kernels.arrays import Inputs
 from phc_snn.kernels.graph import UntraceableError
@@ -56,21 +57,56 @@ def apply(
     trajectory: bool = False,
 ) -> tuple[list[Tensor], list[Any], tuple[Tensor, ...]]:
     """Results, the new states of the stages, and what a sweep changed."""
-    flat = parts.flat
-    given = (x, *flat) if driven is None else (x, driven, *flat)
-    records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    if records and trajectory:
-        raise UntraceableError("the gradient of the states after every step")
-    if records:
-        found = list(_Run.apply(call, x, driven, *flat))
-    else:
-        out, queues = call.forward(x, driven, parts, keep=False, trajectory=trajectory)
-        found = [*out.results, *out.states, *queues, *out.progress]
+    found = run(call, x, parts, driven, trajectory=trajectory)
     results = len(call.kernel.program.outputs)
     states = results + len(parts.states)
     queues_end = states + len(parts.queues)
     after = call.template.states(found[results:states], found[states:queues_end])
     return found[:results], after, tuple(found[queues_end:])
+
+
+def run(
+    call: Call, x: Tensor, parts: Parts, driven: Tensor | None, *, trajectory: bool = False
+) -> list[Tensor]:
+    """Results, new states, new queues, and what a sweep changed, one behind the other."""
+    flat = parts.flat
+    given = (x, *flat) if driven is None else (x, driven, *flat)
+    if any(map(is_transformed, given)):
+        if trajectory:
+            raise UntraceableError("the states after every step under a transform of torch.func")
+        return list(_Mapped.apply(call, x, driven, *flat))
+    records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
+    if records and trajectory:
+        raise UntraceableError("the gradient of the states after every step")
+    if records:
+        return list(_Run.apply(call, x, driven, *flat))
+    out, queues = call.forward(x, driven, parts, keep=False, trajectory=trajectory)
+    return [*out.results, *out.states, *queues, *out.progress]
+
+
+class _Mapped(torch.autograd.Function):
+    """A kernel under ``torch.vmap``: see `phc_snn.kernels.mapped`."""
+
+    @staticmethod
+    def forward(call: Call, x: Tensor, driven: Tensor | None, *flat: Tensor) -> Any:
+        raise UntraceableError("a transform of torch.func other than vmap")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        raise AssertionError("there is no output")
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: Sequence[int | None],
+        call: Call,
+        x: Tensor,
+        driven: Tensor | None,
+        *flat: Tensor,
+    ) -> Any:
+        from phc_snn.kernels.mapped import run_mapped
+
+        return run_mapped(call, (x, driven, *flat), in_dims[1:], info.batch_size)
 
 
 class _Run(torch.autograd.Function):

@@ -30,9 +30,11 @@ class Kernel:
 
     Attributes:
         largest: Neurons of a network; any number.
+        stacks: Whether it takes several networks at once; it runs one after the other.
     """
 
     largest = math.inf
+    stacks = False
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
         self.source = NumbaSource(program, dtype)

@@ -43,9 +43,11 @@ class Kernel:
 
     Attributes:
         largest: Neurons of a network whose weights fit into the registers of one program.
+        stacks: It takes several networks at once, each with its part of the batch.
     """
 
     largest = 128
+    stacks = True
 
     def __init__(self, program: Program, dtype: torch.dtype) -> None:
         if program.driven is not None:
@@ -91,7 +93,7 @@ class Kernel:
         given |= _numbered("final", final) | _numbered("y", results)
         given |= {"kept": kept, "path": path, "KEEP": int(keep), "PATH": int(trajectory)}
         if inputs.weight is not None:
-            given["weight"] = inputs.weight.detach().T.contiguous()
+            given["weight"] = inputs.weight.detach().mT.contiguous()
             given["BITS"] = grid(neurons, self._dtype)[0]
         self._launch(module.forward, source.forward, given, batch, neurons)
         return outputs_of(
@@ -137,7 +139,9 @@ class Kernel:
                 for h, queue in zip(lines, inputs.queues, strict=True)
             ],
             _over_samples(totals, inputs.coefficients, x.dtype),
-            _outer(given["pull"], given["signal"]) if self.network else None,
+            None
+            if inputs.weight is None
+            else _outer(given["pull"], given["signal"], inputs.weight),
         )
 
     # --- tensors ------------------------------------------------------------------------------
@@ -150,11 +154,14 @@ class Kernel:
             "neurons": neurons,
             "x": inputs.x.detach().contiguous(),
         }
+        if inputs.weight is not None:
+            given["share"] = batch // (len(inputs.weight) if inputs.weight.dim() == 3 else 1)
         for i, c in enumerate(inputs.coefficients):
-            # One row for all samples, as nearly every coefficient has, is not written out for them.
-            each = c.dim() == 2 and c.shape[0] > 1
-            given[f"c{i}"] = _lanes(c, batch, neurons) if each else _lanes(c, neurons)
-            given[f"each{i}"] = neurons if each else 0
+            # One row for many samples, as nearly every coefficient has, is not written out.
+            c = c.flatten(0, 1) if c.dim() == 3 else c
+            rows = c.shape[0] if c.dim() == 2 else 1
+            given[f"c{i}"] = _lanes(c, rows, neurons)
+            given[f"span{i}"] = batch // max(rows, 1)
         for k, (queue, lead) in enumerate(zip(inputs.queues, inputs.leads, strict=True)):
             depth = shortest = queue.shape[1]
             if lead is not None:
@@ -224,26 +231,48 @@ def _over_samples(
 ) -> list[Tensor]:
     """Cotangents of coefficients, out of those of every lane, (coefficients, B, N) in float64.
 
-    One sum for all that are the same for every sample; the others are returned as they are.
+    One sum for all that have as many rows, each for as many samples; those of a row for each sample
+    are returned as they are.
     """
-    rows = totals.sum(1).to(dtype)
     neurons = totals.shape[-1:]
-    return [
-        row if c.shape == neurons else total
-        for row, total, c in zip(rows, totals, coefficients, strict=True)
-    ]
+    sums: dict[int, Tensor] = {}
+    found = []
+    for total, i, c in zip(totals, range(len(totals)), coefficients, strict=True):
+        rows = len(c) if c.dim() == 3 else 1 if c.shape == neurons else None
+        if rows is None:
+            found.append(total)
+            continue
+        if rows not in sums:
+            sums[rows] = totals.reshape(len(totals), rows, -1, *neurons).sum(2).to(dtype)
+        found.append(sums[rows][i].reshape(c.shape))
+    return found
 
 
-def _outer(cotangent: Tensor, signal: Tensor) -> Tensor:
-    """The sum over steps and samples of ``cotangent signal^T``, (N, N), always in one order."""
+def _outer(cotangent: Tensor, signal: Tensor, weight: Tensor) -> Tensor:
+    """The sum over steps and samples of ``cotangent signal^T``, shaped as ``weight``.
+
+    Always in one order.
+    """
     steps, batch, neurons = signal.shape
+    stacked = weight.dim() == 3
+    networks = len(weight) if stacked else 1
     whole = steps // _STRETCH * _STRETCH
 
-    def stretches(x: Tensor) -> Tensor:
-        return x[:whole].reshape(whole // _STRETCH, _STRETCH * batch, neurons)
+    def stretches(x: Tensor, length: int) -> Tensor:
+        """(networks, stretches, rows of one, N)."""
+        parts = x.reshape(-1, length, networks, batch // networks, neurons)
+        return parts.permute(2, 0, 1, 3, 4).reshape(
+            networks, -1, length * batch // networks, neurons
+        )
 
-    total = torch.bmm(stretches(cotangent).mT, stretches(signal)).sum(0, dtype=torch.float64)
-    if whole == steps:
-        return total
-    rest = cotangent[whole:].reshape(-1, neurons).T @ signal[whole:].reshape(-1, neurons)
-    return total + rest
+    def product(start: int, stop: int, length: int) -> Tensor:
+        left, right = (
+            stretches(cotangent[start:stop], length),
+            stretches(signal[start:stop], length),
+        )
+        return (left.mT @ right).sum(1, dtype=torch.float64)
+
+    total = product(0, whole, _STRETCH)
+    if whole != steps:
+        total = total + product(whole, steps, steps - whole)
+    return total if stacked else total[0]

@@ -32,9 +32,9 @@ class TritonSource(WalkBack):
         states = range(self.states)
         common = ["steps", "lanes", "width", "neurons", "x"]
         for i in range(self.coefficients):
-            common += [f"c{i}", f"each{i}"]
+            common += [f"c{i}", f"span{i}"]
         common += self.delay_arguments()
-        common += ["kept"] + (["weight"] if self.network else [])
+        common += ["kept"] + (["weight", "share"] if self.network else [])
         forward = [*common, *(f"states{i}" for i in states), *(f"final{i}" for i in states)]
         forward += [f"y{i}" for i in range(self.results)]
         forward += ["path", *(f"queue{k}" for k in self._held)]
@@ -92,7 +92,7 @@ class TritonSource(WalkBack):
             "neuron = at - sample * neurons",
             "zero = tl.full((BLOCK,), 0.0, real)",
             *(
-                f"coefficient{i} = {load(f'c{i} + sample * each{i} + neuron')}"
+                f"coefficient{i} = {load(f'c{i} + sample // span{i} * neurons + neuron')}"
                 for i in range(self.coefficients)
             ),
             f"full = steps // {self.plan.unroll} * {self.plan.unroll}",

@@ -148,10 +148,11 @@ class Walk(Source):
         return self.network and not all(self._depths)
 
     def _weights(self) -> list[str]:
-        """The weights; what is summed over is the row."""
+        """The weights of the sample's network; what is summed over is the row."""
         if not self.network:
             return []
-        place = "weight + row[:, None] * width + lane[None, :]"
+        own = "weight + tl.program_id(0).to(tl.int64) // share * width * width"
+        place = f"{own} + row[:, None] * width + lane[None, :]"
         return [
             "row = tl.arange(0, BLOCK)",
             "square = (row < width)[:, None] & (lane < width)[None, :]",

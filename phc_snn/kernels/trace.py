@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from phc_snn.checks import is_transformed
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
 from phc_snn.scan.reset import Reset
 from phc_snn.scan.single import SingleStep
@@ -150,6 +151,8 @@ _extremes = WeakTensorKeyDictionary()
 
 def extremes(lead: Tensor) -> tuple[int, int]:
     """The least and the largest of the numbers of a lead, read from its device once."""
+    if is_transformed(lead):
+        raise UntraceableError("delays that a transform of torch.func maps over")
     if lead not in _extremes:
         _extremes[lead] = int(lead.min()), int(lead.max())
     found: tuple[int, int] = _extremes[lead]

@@ -204,7 +204,9 @@ def _function(public: Callable[[Tensor], Tensor], name: str, x: Tensor) -> Tenso
     elif torch.compiler.is_compiling():
         result = special(x, f"own_{name}")
     else:
-        result = _Formula.apply(x, name) if x.requires_grad else _evaluate(x, name)
+        # A transform of torch.func says nothing of what it has wrapped: a node unwraps it.
+        recorded = x.requires_grad or is_transformed(x)
+        result = _Formula.apply(x, name) if recorded else _evaluate(x, name)
     return result
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from phc_snn.checks import is_transformed
+
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """``x @ weight.T`` whose bits do not depend on batch, chunking, threads or summation order.
@@ -31,7 +33,9 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     if has_torch_function_unary(x):
         symbol: Tensor = handle_torch_function(linear, (x,), x, weight)
         return symbol
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    records = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    # A transform of torch.func says nothing of what it has wrapped: a node unwraps it.
+    if records or is_transformed(x) or is_transformed(weight):
         return _Linear.apply(x, weight)  # type: ignore[no-any-return]
     return _Linear.forward(x, weight)  # nothing to record
 
@@ -82,29 +86,35 @@ def linear_of_spikes(x: Tensor, weight: Tensor) -> Tensor:
     bits = 53 - math.ceil(math.log2(max(columns, 2)))
     parts, top = _slice(weight, bits, 2 if weight.dtype == torch.float64 else 1)
     rows = x.to(torch.float64)
-    total = rows.new_zeros(x.shape[0], weight.shape[0])
-    for part in reversed(parts):  # smallest terms first
-        total += rows @ part.T
+    *rest, smallest = parts
+    total = rows @ smallest.T
+    for part in reversed(rest):
+        total = total + rows @ part.T
     return (total * top.T).to(x.dtype)
 
 
 class _Linear(torch.autograd.Function):
+    """A stack of weights (..., N, K) takes as many stacks of rows: what `vmap` makes of the two."""
+
     @staticmethod
     def forward(x: Tensor, weight: Tensor) -> Tensor:
         from phc_snn.kernels import rows as compiled
 
-        if compiled.takes(x, weight) and x.numel() and weight.numel():
+        if weight.dim() == 2 and compiled.takes(x, weight) and x.numel() and weight.numel():
             return compiled.exact_linear(x, weight)
-        rows = x.reshape(-1, x.shape[-1])
+        rows = _rows(x, weight)
+        if x.is_cuda and (by_kernel := _on_a_gpu(rows, weight)) is not None:
+            return by_kernel.reshape(*x.shape[:-1], weight.shape[-2])
         bits, slices = grid(x.shape[-1], x.dtype)
         x_slices, x_top = _slice(rows, bits, slices)
         w_slices, w_top = _slice(weight, bits, slices)
-        total = rows.new_zeros(rows.shape[0], weight.shape[0], dtype=torch.float64)
+        shape = (*rows.shape[:-1], weight.shape[-2])
+        total = rows.new_zeros(shape, dtype=torch.float64)
         for level in reversed(range(slices)):  # smallest terms first
             for i in range(level + 1):
-                total += x_slices[i] @ w_slices[level - i].T
-        total *= x_top * w_top.T
-        return total.to(x.dtype).reshape(*x.shape[:-1], weight.shape[0])
+                total += x_slices[i] @ w_slices[level - i].mT
+        total *= x_top * w_top.mT
+        return total.to(x.dtype).reshape(*x.shape[:-1], weight.shape[-2])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -117,18 +127,66 @@ class _Linear(torch.autograd.Function):
         from phc_snn.kernels import rows as compiled
 
         plain = not torch.is_grad_enabled() and compiled.takes(grad, x, weight) and grad.numel() > 0
+        plain = plain and weight.dim() == 2
         grad_x = grad_w = None
+        rows = _rows(grad, weight)
         if ctx.needs_input_grad[0]:
-            grad_x = compiled.gradient_of_input(grad, weight) if plain else grad @ weight
+            grad_x = (
+                compiled.gradient_of_input(grad, weight)
+                if plain
+                else (rows @ weight).reshape(x.shape)
+            )
         if ctx.needs_input_grad[1]:
-            rows = grad.reshape(-1, grad.shape[-1])
             by_hand = plain and x.numel() > 0
             grad_w = (
                 compiled.gradient_of_weight(grad, x)
                 if by_hand
-                else rows.T @ x.reshape(-1, x.shape[-1])
+                else _of_stretches(rows, _rows(x, weight))
             )
         return grad_x, grad_w
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, int | None], x: Tensor, weight: Tensor
+    ) -> tuple[Tensor, int]:
+        """Rows of one weight are rows, whoever's they are; of many, each has its own."""
+        of_x, of_weight = in_dims
+        x = x.expand(info.batch_size, *x.shape) if of_x is None else x.movedim(of_x, 0)
+        return linear(x, weight if of_weight is None else weight.movedim(of_weight, 0)), 0
+
+
+def _of_stretches(left: Tensor, right: Tensor) -> Tensor:
+    """``left^T right`` of two stacks of matrices with as many rows; of one of each as it is.
+
+    A library spreads one long sum over a GPU; of many it gives each to one processor.
+    """
+    count = left.shape[-2]
+    whole = count // _STRETCH * _STRETCH
+    if left.dim() == 2 or not whole:
+        return left.mT @ right
+    stretches = [
+        x[..., :whole, :].reshape(*x.shape[:-2], -1, _STRETCH, x.shape[-1]) for x in (left, right)
+    ]
+    total: Tensor = (stretches[0].mT @ stretches[1]).sum(-3)
+    return total + left[..., whole:, :].mT @ right[..., whole:, :]
+
+
+_STRETCH = 256
+"""Rows whose products are summed at once."""
+
+
+def _rows(x: Tensor, weight: Tensor) -> Tensor:
+    """``x`` (..., K) as (rows, K) for one weight, or (..., rows, K) for a stack of them."""
+    return x.reshape(*weight.shape[:-2], -1, x.shape[-1])
+
+
+def _on_a_gpu(rows: Tensor, weight: Tensor) -> Tensor | None:
+    """The product by one kernel; None without Triton, and for what it does not take."""
+    try:
+        from phc_snn.kernels import gpu_linear
+    except ImportError:
+        return None
+    return gpu_linear.exact_linear(rows, weight) if gpu_linear.takes(rows, weight) else None
 
 
 def _shift(bits: int, i: int) -> float:

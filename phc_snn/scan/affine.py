@@ -5,7 +5,7 @@ derivative needs nothing new.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import is_transformed
+from phc_snn.state import unmapped
 
 
 class Backend(Protocol):
@@ -151,6 +152,22 @@ class _AffineScan(torch.autograd.Function):
             first = -1 if ctx.reverse else 0
             grad_h0 = a[first] * adjoint[first]
         return grad_a, adjoint, grad_h0, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: Sequence[int | None],
+        a: Tensor,
+        b: Tensor,
+        h0: Tensor,
+        backend: str,
+        reverse: bool,
+    ) -> tuple[Tensor, int]:
+        # Lanes know nothing of one another: what is mapped over is more of them.
+        a = a.unsqueeze(1) if in_dims[0] is None else a.movedim(in_dims[0], 1)
+        b = unmapped(b, in_dims[1], 1, info.batch_size)
+        h0 = unmapped(h0, in_dims[2], 0, info.batch_size)
+        return _AffineScan.apply(a, b, h0, backend, reverse), 1
 
 
 def delayed(x: Tensor, initial: Tensor, reverse: bool) -> Tensor:

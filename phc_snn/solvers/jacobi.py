@@ -1,5 +1,6 @@
 """Sweeps over the whole sequence: Jacobi waveform relaxation (Chiang 2026, Algorithm 1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver, progress, relative_change
-from phc_snn.state import map_state
+from phc_snn.state import map_state, unmapped
 
 Start = Literal["driven", "sensory"]
 
@@ -183,6 +184,16 @@ class _Continued(torch.autograd.Function):
             return grad, grad
         before, last = grad[: ctx.steps - 1], grad[ctx.steps - 1 :].sum(0, keepdim=True)
         return grad, torch.cat([before, last])
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], x: Tensor, current: Tensor
+    ) -> tuple[Tensor, int]:
+        given = (
+            unmapped(t, dim, 1, info.batch_size)
+            for t, dim in zip((x, current), in_dims, strict=True)
+        )
+        return _Continued.apply(*given), 1
 
 
 _TIME_FIRST = ("spikes", "voltage", "current")

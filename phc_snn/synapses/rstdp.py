@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, overload
 import torch
 from torch import Tensor
 
-from phc_snn.checks import check_input
+from phc_snn.checks import check_input, values_are_known
 from phc_snn.numerics.product import linear_of_spikes
 from phc_snn.padding import Across, check_lengths, own_steps
 from phc_snn.scan import affine_scan
@@ -130,7 +130,7 @@ class RSTDP:
             spikes = torch.where(own_steps(lengths, steps)[..., None], spikes, 0.0)
             count = lengths.sum().to(spikes.dtype)
         # Whatever is not finite makes the sum so too, and one sum costs less than a look at each.
-        if not spikes.is_cuda and not math.isfinite(spikes.sum()):
+        if _is_at_hand(spikes) and not math.isfinite(spikes.sum()):
             raise ValueError("spikes: got NaN or Inf, expected 0 and 1; clean what made them")
         effect = self._effect(spikes).flatten(0, 1).T
         total = linear_of_spikes(spikes.flatten(0, 1).T, effect)
@@ -176,7 +176,7 @@ class RSTDP:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
             raise ValueError(f"num_classes: got {num_classes!r}, expected an integer of at least 2")
         _check_reward("accuracy", accuracy)
-        if not (isinstance(accuracy, Tensor) and accuracy.is_cuda):
+        if _is_at_hand(accuracy):
             outside = torch.as_tensor(accuracy).flatten()
             outside = outside[~((outside >= 0) & (outside <= 1))]
             if len(outside):
@@ -238,7 +238,7 @@ class RSTDP:
                     f"reward: got shape {tuple(reward.shape)}, expected one value; take its mean"
                 )
             reward = reward.reshape(()).to(raw.dtype)
-        if not (isinstance(reward, Tensor) and reward.is_cuda) and not math.isfinite(reward):
+        if _is_at_hand(reward) and not math.isfinite(reward):
             raise ValueError(
                 f"reward: got {float(reward)}, expected a finite number; is the batch empty?"
             )
@@ -251,6 +251,11 @@ class RSTDP:
 def _trace(spikes: Tensor, time: float) -> Tensor:
     """``x[t] = exp(-1 / time) x[t-1] + s[t]``, in the order of the steps."""
     return affine_scan(spikes.new_full((), math.exp(-1 / time)), spikes, backend="sequential")
+
+
+def _is_at_hand(value: Tensor | float) -> bool:
+    """Whether it can be looked at without waiting for a GPU."""
+    return not isinstance(value, Tensor) or (values_are_known(value) and not value.is_cuda)
 
 
 def _is_number(value: Any) -> bool:
