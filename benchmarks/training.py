@@ -21,7 +21,7 @@ from phc_snn.files import write_json
 from phc_snn.training.batches import training_loader
 from phc_snn.training.lightning import Machines, fit_loader
 from phc_snn.training.lightning_callbacks import EpochBar
-from phc_snn.training.lightning_module import Optimization
+from phc_snn.training.optimization import Optimization
 from phc_snn.training.run import versions
 
 # B, T, channels, classes, neurons, and the published seconds with and without R-STDP (Chiang 2026,

@@ -6,7 +6,8 @@ import torch
 import phc_snn as phc
 from phc_snn.synapses import RSTDP
 from phc_snn.training.checkpoint import load_classifier, load_model, save_model
-from phc_snn.training.lightning import Optimization, fit_loader
+from phc_snn.training.lightning import fit_loader
+from phc_snn.training.optimization import Optimization
 from tests.training.test_lightning import one
 
 

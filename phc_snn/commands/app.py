@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from phc_snn.convert import Comparison
     from phc_snn.ensemble import Ensemble
     from phc_snn.models import PHCSSM
-    from phc_snn.training.lightning import TrainingResult
+    from phc_snn.training.result import TrainingResult
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False)

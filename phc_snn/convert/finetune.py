@@ -9,7 +9,7 @@ from phc_snn.models import PHCSSM
 from phc_snn.solvers import Sequential
 
 if TYPE_CHECKING:
-    from phc_snn.training.lightning import TrainingResult
+    from phc_snn.training.result import TrainingResult
 
 
 def finetune_sequential(

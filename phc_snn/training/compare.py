@@ -29,7 +29,7 @@ from phc_snn.training.run import (
 from phc_snn.training.settings import check_settings, setting
 
 if TYPE_CHECKING:
-    from phc_snn.training.lightning import TrainingResult
+    from phc_snn.training.result import TrainingResult
 
 
 @dataclass(frozen=True)

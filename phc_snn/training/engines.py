@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -12,13 +12,22 @@ from multiprocessing import get_context
 from typing import Any
 
 from phc_snn.extras import require
+from phc_snn.training.together import check_stackable, stacks, train_together
 from phc_snn.training.train import SETTINGS, resume, train
 from phc_snn.training.train_config import TrainConfig
 
 
-def locally(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:
-    """Name and error, or "", of each run, as they end."""
-    with _workers(jobs) as pool:
+def locally(
+    runs: Mapping[str, TrainConfig], jobs: int | None, told: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    """Name and error, or "", of each run, as they end.
+
+    Args:
+        runs: Name -> settings of each.
+        jobs: Runs at the same time; None leaves it to the engine.
+        told: Hears how far it is, from an engine that knows.
+    """
+    with _workers(jobs or 1) as pool:
         futures = {pool.submit(train_or_resume, c): n for n, c in runs.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -60,7 +69,9 @@ _LOOK = 0.2
 """Seconds between two looks at whether the sweep still runs."""
 
 
-def by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, str]]:
+def by_ray(
+    runs: Mapping[str, TrainConfig], jobs: int | None, told: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
     """As `locally`, on a cluster."""
     tune: Any = require("ray.tune", extra="sweep")
 
@@ -71,13 +82,23 @@ def by_ray(runs: Mapping[str, TrainConfig], jobs: int) -> Iterator[tuple[str, st
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"name": tune.grid_search(list(runs))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=jobs),
+        tune_config=tune.TuneConfig(max_concurrent_trials=jobs or 1),
         run_config=tune.RunConfig(verbose=0),
     )
     for result in tuner.fit() if runs else []:
         if result.error is not None:
             raise result.error
         yield result.metrics["name"], result.metrics["error"]
+
+
+def stacked(
+    runs: Mapping[str, TrainConfig], jobs: int | None, told: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    """As `locally`, as one batch where that is possible: see `phc_snn.training.together`."""
+    for config in runs.values():
+        check_stackable(config)
+    for stack in stacks(runs, jobs):
+        yield from train_together(stack, told)
 
 
 def train_or_resume(config: TrainConfig) -> str:

@@ -5,9 +5,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,8 +29,10 @@ from phc_snn.training.lightning_callbacks import (
     SaveProgress,
     SumUp,
 )
-from phc_snn.training.lightning_module import Classifier, Optimization
+from phc_snn.training.lightning_module import Classifier
+from phc_snn.training.optimization import Optimization
 from phc_snn.training.progress import NAME, read_checkpoint
+from phc_snn.training.result import TrainingResult, best_epoch
 from phc_snn.training.run import Log, Precision
 
 lightning: Any = require("lightning.pytorch", extra="train")
@@ -52,33 +54,6 @@ class Machines:
     nodes: int = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a training ended.
-
-    Attributes:
-        epochs: Epochs; the last one may have been cut short by Ctrl-C.
-        losses: Mean training loss of each.
-        interrupted: Stopped by Ctrl-C; the model holds the weights of the last step, or the best.
-        seconds: Time of the training.
-        validation: Accuracy on the validation part after each epoch; none without one.
-        best_epoch: The one whose weights the model holds, counted from 1; None without validation.
-    """
-
-    epochs: int
-    losses: list[float]
-    interrupted: bool
-    seconds: float
-    validation: list[float] = field(default_factory=list)
-    best_epoch: int | None = None
-
-
-def best_epoch(validation: Sequence[float]) -> int | None:
-    """The epoch of the best accuracy, counted from 1, the latest of equal ones; None of none."""
-    best = [i for i, accuracy in enumerate(validation, 1) if accuracy == max(validation)]
-    return best[-1] if best else None
 
 
 def fit(
@@ -163,6 +138,10 @@ def fit_loader(
     if folder is not None:
         callbacks.append(SaveProgress(folder, seconds, interrupted))
         before = read_checkpoint(folder)
+        if before is not None and before.get("stacked"):
+            raise ValueError(
+                f"resume: {folder} was begun by a sweep with the engine stacked; go on with that"
+            )
     # Before anything is loaded into it: Lightning converts it only afterwards.
     if machines.precision == "64-true":
         model.double()

@@ -13,6 +13,7 @@ from phc_snn.files import write_text
 from phc_snn.training.batches import OfEqualLength
 from phc_snn.training.lightning_module import Classifier
 from phc_snn.training.progress import read_checkpoint, write_checkpoint
+from phc_snn.training.result import waited
 
 lightning: Any = require("lightning.pytorch", extra="train")
 _plugins: Any = require("lightning.pytorch.plugins.io", extra="train")
@@ -39,8 +40,7 @@ class BestWeights(lightning.Callback):  # type: ignore[misc]
         found = module.validation
         if found[-1] == max(found):
             self.weights = {n: t.detach().clone() for n, t in module.model.state_dict().items()}
-        waited = len(found) - 1 - found.index(max(found))
-        if self.patience is not None and waited > self.patience:
+        if self.patience is not None and waited(found) > self.patience:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A `PHCSSM` or an `Ensemble` as a Lightning module: what one step of a training does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,29 +14,12 @@ from phc_snn.padding import Across
 from phc_snn.readout import weighted_mean
 from phc_snn.synapses import RSTDP
 from phc_snn.training.graphed import GraphedStep
-from phc_snn.training.run import Schedule
+from phc_snn.training.optimization import Optimization, rates_to
 
 lightning: Any = require("lightning.pytorch", extra="train")
 
 _HISTORY = ("losses", "accuracies", "validation")
 """What a `Classifier` knows of the epochs before."""
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How each step changes the weights.
-
-    Attributes:
-        learning_rate: Of Adam, at the start.
-        schedule: ``"cosine"``, falling to zero over the training, or ``"constant"``.
-        weight_decay: Share of each weight that goes for each unit of learning rate (AdamW).
-        clip: Norm to which the gradient is cut; None for not at all.
-    """
-
-    learning_rate: float
-    schedule: Schedule = "cosine"
-    weight_decay: float = 0.0
-    clip: float | None = None
 
 
 class Classifier(lightning.LightningModule):  # type: ignore[misc]
@@ -76,19 +58,10 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self._graphed: GraphedStep[tuple[Tensor, Tensor]] | None = None
 
     def configure_optimizers(self) -> Any:
-        given = self.optimization
-        options: dict[str, Any] = {"lr": given.learning_rate, "weight_decay": given.weight_decay}
-        if self.device.type == "cuda":
-            # A recorded step reads the rate anew only if it is a tensor.
-            rate = torch.tensor(given.learning_rate, device=self.device)
-            options |= {"lr": rate, "capturable": True}
-        make = torch.optim.AdamW if given.weight_decay else torch.optim.Adam
-        optimizer = make(self.parameters(), **options)
-        for member in self.model.members:
-            member.connectome.project_after(optimizer)
-        if given.schedule == "constant":
+        optimizer = self.optimization.optimizer(self.model, self.device)
+        schedule = self.optimization.scheduler(optimizer, self.steps)
+        if schedule is None:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps, 1))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_start(self) -> None:
@@ -203,17 +176,6 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in _HISTORY:
             setattr(self, name, checkpoint[name])
-
-
-def rates_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Put learning rates that are tensors where the weights are.
-
-    A checkpoint is read to the CPU, and an optimiser moves its states from there, but no rates.
-    """
-    for group in optimizer.param_groups:
-        for name, value in group.items():
-            if name in ("lr", "initial_lr") and isinstance(value, Tensor):
-                group[name] = value.to(device)
 
 
 def mean_of_processes(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 from phc_snn.files import write_json
-from phc_snn.training.engines import by_ray, locally
+from phc_snn.training.engines import by_ray, locally, stacked
 from phc_snn.training.settings import (
     from_mapping,
     from_plain,
@@ -27,7 +27,7 @@ from phc_snn.training.settings import (
 from phc_snn.training.train import SETTINGS
 from phc_snn.training.train_config import TrainConfig
 
-Engine = Literal["local", "ray"]
+Engine = Literal["local", "stacked", "ray"]
 RESULTS = "results.json"
 
 
@@ -40,8 +40,14 @@ class SweepConfig:
 
     grid: Path = required("TOML file: settings of train, and lists of values under [grid].")
     out: Path = setting(Path("runs/sweep"), "Folder for the runs and their results.")
-    jobs: int = setting(1, "Runs at the same time.", least=1)
-    engine: Engine = setting("local", "local: processes here; ray: Ray Tune, on any cluster.")
+    jobs: int | None = setting(
+        None, "Runs at the same time; else 1, or of a stack as many as can be.", least=1
+    )
+    engine: Engine = setting(
+        "local",
+        "local: processes here; stacked: one batch of all networks of one structure, for a GPU; "
+        "ray: Ray Tune, on any cluster.",
+    )
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ def sweep(
     grid: Grid,
     folder: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     engine: Engine = "local",
     progress: Callable[[int, int, str], None] = lambda done, of, name: None,
 ) -> SweepResult:
@@ -160,11 +166,14 @@ def sweep(
     Args:
         grid: The runs.
         folder: For their folders, and for ``results.json``.
-        jobs: Runs at the same time.
-        engine: ``"local"``: processes of this machine. ``"ray"``: Ray Tune (extra ``sweep``), on
-            the cluster that ``RAY_ADDRESS`` names, or on this machine; ``folder`` has to be one
-            that all its machines see.
-        progress: Told how many runs are complete, of how many, and which one was the last.
+        jobs: Runs at the same time; None for one, or for as many as can be in a stack.
+        engine: ``"local"``: processes of this machine. ``"stacked"``: runs that differ in nothing
+            that gives a tensor its shape (`phc_snn.training.together.FREE`) are trained as one
+            batch, in this process; for a GPU, which one small network leaves idle. ``"ray"``: Ray
+            Tune (extra ``sweep``), on the cluster that ``RAY_ADDRESS`` names, or on this machine;
+            ``folder`` has to be one that all its machines see.
+        progress: Told how many runs are complete, of how many, and which one was the last, or
+            how far those under way are.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -178,8 +187,12 @@ def sweep(
     done = len(runs) - len(open_runs)
     progress(done, len(runs), "")
     failed: dict[str, str] = {}
-    engines = {"local": locally, "ray": by_ray}
-    for name, error in engines[engine](open_runs, jobs):
+    engines = {"local": locally, "stacked": stacked, "ray": by_ray}
+
+    def told(news: str) -> None:
+        progress(done, len(runs), news)
+
+    for name, error in engines[engine](open_runs, jobs, told):
         if error:
             failed[name] = error
         done += 1

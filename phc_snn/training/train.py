@@ -1,10 +1,11 @@
 """The job of ``phc-snn train``: a network trained on recordings of any length, and its accuracy."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from phc_snn.solvers import Sequential, Solver
 from phc_snn.training.batches import training_loader
 from phc_snn.training.checkpoint import save_model
 from phc_snn.training.recordings import Recordings, read_recordings
+from phc_snn.training.result import TrainingResult
 from phc_snn.training.run import (
     about_run,
     is_first_process,
@@ -27,9 +29,6 @@ from phc_snn.training.settings import (
     write_settings,
 )
 from phc_snn.training.train_config import TrainConfig
-
-if TYPE_CHECKING:
-    from phc_snn.training.lightning import TrainingResult
 
 SETTINGS = "settings.toml"
 PROGRESS = "progress"
@@ -59,7 +58,7 @@ class TrainResult:
     folder: Path
     model: PHCSSM | Ensemble
     modes: dict[str, Evaluation]
-    training: "TrainingResult"
+    training: TrainingResult
 
     @property
     def agreement(self) -> float:
@@ -83,19 +82,26 @@ def train(config: TrainConfig) -> TrainResult:
     config.check()
     folder = config.out or new_folder(config.data)
     if not is_first_process():
-        return _train(config, _read(config), folder)
+        return _train(config, read(config), folder)
     if (folder / SETTINGS).exists():
         raise ValueError(
             f"out: {folder} holds a run already; go on with it by --resume {folder}, or choose "
             "another folder"
         )
-    recordings = _read(config)
+    recordings = read(config)
+    with new_run(config, folder):
+        return _train(config, recordings, folder)
+
+
+@contextmanager
+def new_run(config: TrainConfig, folder: Path) -> Iterator[None]:
+    """Make the folder of a run and write what it is; if nothing comes of it, it is gone again."""
     with results_in(folder):
         files = folder / "command.txt", folder / SETTINGS
         try:
             write_text(files[0], config.command() + "\n")
             write_settings(config, files[1])
-            return _train(config, recordings, folder)
+            yield
         except BaseException:
             if not (folder / PROGRESS).exists():  # nothing was learned that one could go on from
                 for file in files:
@@ -117,10 +123,11 @@ def resume(folder: Path) -> TrainResult:
         raise FileNotFoundError(f"resume: no run lies in {folder} ({SETTINGS} is missing)")
     config = read_settings(TrainConfig, folder / SETTINGS)
     config.check()
-    return _train(config, _read(config), folder)
+    return _train(config, read(config), folder)
 
 
-def _read(config: TrainConfig) -> Recordings:
+def read(config: TrainConfig) -> Recordings:
+    """The recordings that a run is trained on."""
     return read_recordings(
         config.data,
         config.data_dir,
@@ -141,6 +148,17 @@ def _train(config: TrainConfig, recordings: Recordings, folder: Path) -> TrainRe
     model, training = fit_recordings(config, recordings, folder / PROGRESS)
     if not is_first_process():
         raise SystemExit(0)  # the first one evaluates and writes
+    return finish(config, recordings, folder, model, training)
+
+
+def finish(
+    config: TrainConfig,
+    recordings: Recordings,
+    folder: Path,
+    model: PHCSSM | Ensemble,
+    training: TrainingResult,
+) -> TrainResult:
+    """Evaluate a trained model and write the results, as `train` says."""
     kept = {"data": config.data, "classes": recordings.classes, **recordings.about}
     save_model(model, folder, **kept)
     solvers = {"parallel": config.make_solver(), "sequential": Sequential()}
@@ -152,7 +170,7 @@ def _train(config: TrainConfig, recordings: Recordings, folder: Path) -> TrainRe
 
 def fit_recordings(
     config: TrainConfig, recordings: Recordings, progress: Path | None = None
-) -> "tuple[PHCSSM | Ensemble, TrainingResult]":
+) -> tuple[PHCSSM | Ensemble, TrainingResult]:
     """A network or an ensemble, trained on the training part of ``recordings``, and how it ended.
 
     Args:
@@ -161,7 +179,6 @@ def fit_recordings(
         progress: Folder to keep the progress in, and to go on from; None for nowhere.
     """
     from phc_snn.training.lightning import Machines, fit_loader
-    from phc_snn.training.lightning_module import Optimization
 
     loader = training_loader(
         recordings.train,
@@ -175,7 +192,7 @@ def fit_recordings(
     result = fit_loader(
         model,
         loader,
-        Optimization(config.learning_rate, config.schedule, config.weight_decay, config.clip),
+        config.make_optimization(),
         epochs=config.epochs,
         rstdp=config.make_rstdp(),
         machines=Machines(

@@ -12,6 +12,7 @@ from phc_snn.solvers import Solver
 from phc_snn.synapses import RSTDP, Topology
 from phc_snn.synapses.rstdp import Coincidence
 from phc_snn.synapses.tsodyks_markram import Release
+from phc_snn.training.optimization import Optimization
 from phc_snn.training.recordings import Protocol
 from phc_snn.training.run import (
     Device,
@@ -173,6 +174,10 @@ class TrainConfig:
             coincidence=self.stdp_coincidence,
             reward_baseline="chance" if self.stdp_baseline is None else self.stdp_baseline,
         )
+
+    def make_optimization(self) -> Optimization:
+        """How each step changes the weights."""
+        return Optimization(self.learning_rate, self.schedule, self.weight_decay, self.clip)
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read.

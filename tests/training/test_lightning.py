@@ -6,8 +6,8 @@ from torch.utils.data import DataLoader
 
 import phc_snn as phc
 from phc_snn.data import collate_events, event_loader
-from phc_snn.training.lightning import Classifier, Machines, Optimization, fit, fit_loader
-from phc_snn.training.lightning_module import rates_to
+from phc_snn.training.lightning import Classifier, Machines, fit, fit_loader
+from phc_snn.training.optimization import Optimization, rates_to
 
 SLOW = Optimization(0.01)
 

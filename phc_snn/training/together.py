@@ -1,0 +1,322 @@
+"""Runs that are trained as one batch: a network this small leaves a GPU idle, many of them do not.
+
+Each run is what it would be alone: it has its own seed, batches, optimiser, validation and end, and
+its folder is as `train` writes it. What the runs of a stack have in common is all that gives their
+tensors a shape.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from phc_snn.models import PHCSSM
+from phc_snn.training.batches import OfEqualLength, StepSampler
+from phc_snn.training.graphed import GraphedStep
+from phc_snn.training.optimization import rates_to
+from phc_snn.training.progress import read_checkpoint, write_checkpoint
+from phc_snn.training.recordings import Recordings
+from phc_snn.training.result import TrainingResult, best_epoch, waited
+from phc_snn.training.stack import Stack
+from phc_snn.training.train import PROGRESS, SETTINGS, finish, make_model, new_run, read
+from phc_snn.training.train_config import TrainConfig
+
+FREE = (
+    "clip", "epochs", "learning_rate", "patience", "schedule", "seed", "topology", "weight_decay",
+)  # fmt: skip
+"""Settings in which the runs of a stack may differ."""
+
+_OWN = ("members", "dropout", "devices", "nodes", "log")
+"""Settings that a run in a stack has at one value only."""
+
+_SPARE = 20
+"""Keeping the progress takes at most one part in so many of the time."""
+
+
+def check_stackable(config: TrainConfig) -> None:
+    """Refuse settings that a run in a stack cannot have.
+
+    Raises:
+        ValueError: One that it cannot; it is named.
+    """
+    plain = replace(config, members=1, dropout=0.0, devices=1, nodes=1, log="none")
+    for name in _OWN:
+        value, wanted = getattr(config, name), getattr(plain, name)
+        if value != wanted:
+            raise ValueError(
+                f"engine: stacked trains runs with {name} = {wanted!r}, got {value!r}; use the "
+                "engine local"
+            )
+
+
+def stacks(
+    runs: Mapping[str, TrainConfig], largest: int | None = None
+) -> list[dict[str, TrainConfig]]:
+    """Runs that can be trained as one batch, together; at most ``largest`` of them."""
+    found: dict[Any, list[dict[str, TrainConfig]]] = {}
+    for name, config in runs.items():
+        key = tuple(v for n, v in vars(config).items() if n not in (*FREE, "out"))
+        parts = found.setdefault(key, [{}])
+        if largest is not None and len(parts[-1]) >= largest:
+            parts.append({})
+        parts[-1][name] = config
+    return [stack for parts in found.values() for stack in parts]
+
+
+def train_together(
+    runs: Mapping[str, TrainConfig], told: Callable[[str], None] = lambda news: None
+) -> Iterator[tuple[str, str]]:
+    """Train the runs of one of `stacks`; name and error, or "", of each, as they end.
+
+    A run that was cut off goes on from its last epoch, on a CPU with the same bits. Beside other
+    runs it is the same to rounding: torch rounds some functions by where in a tensor a value is.
+
+    Args:
+        runs: Name -> settings; each has a folder.
+        told: Hears how far it is.
+
+    Raises:
+        FileNotFoundError, ValueError: As `train`.
+    """
+    first = next(iter(runs.values()))
+    torch.set_num_threads(first.threads)
+    there = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(there if first.device == "auto" else first.device)
+    known: dict[int, Recordings] = {}
+    data: dict[int, OfEqualLength] = {}
+    for config in runs.values():
+        if config.seed not in known:
+            known[config.seed] = read(config)
+            data[config.seed] = _on_device(known[config.seed], config, device)
+    with ExitStack() as folders:
+        learners = []
+        for name, config in runs.items():
+            folder = cast(Path, config.out)
+            if not (folder / SETTINGS).exists():
+                folders.enter_context(new_run(config, folder))
+            learners.append(Learner(name, config, known[config.seed], data[config.seed], device))
+        yield from _until_all_have_ended(learners, told)
+
+
+def _on_device(recordings: Recordings, config: TrainConfig, device: torch.device) -> OfEqualLength:
+    if not isinstance(recordings.train, TensorDataset):
+        raise ValueError(
+            f"engine: stacked trains recordings of one length, those of {config.data} differ; use "
+            "the engine local"
+        )
+    x, labels = recordings.train.tensors
+    wide = config.precision == "64-true"
+    batches = OfEqualLength(x.double() if wide else x, labels)
+    batches.to(device)
+    return batches
+
+
+def _until_all_have_ended(
+    learners: "list[Learner]", told: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    # Splits of other seeds may be smaller where a set is not complete.
+    alive = [learner for learner in learners if not learner.ended]
+    for learner in learners:
+        if learner.ended:
+            yield learner.name, learner.finish()
+    while alive:
+        sizes = {len(learner.data.labels) for learner in alive}
+        for size in sorted(sizes):
+            rounds = Rounds([x for x in alive if len(x.data.labels) == size])
+            while not any(learner.ended for learner in rounds.learners):
+                rounds.epoch()
+                epoch = max(learner.epochs for learner in rounds.learners)
+                told(f"{len(rounds.learners)} together, epoch {epoch}")
+            for learner in rounds.learners:
+                if learner.ended:
+                    yield learner.name, learner.finish()
+        alive = [learner for learner in alive if not learner.ended]
+
+
+class Learner:
+    """A run in a stack: its network, and how far its training is.
+
+    Args:
+        name: Of the run.
+        config: Its settings.
+        recordings: What it is trained, validated and tested on.
+        data: Its training part, on ``device``.
+        device: Where it is trained.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: TrainConfig,
+        recordings: Recordings,
+        data: OfEqualLength,
+        device: torch.device,
+    ) -> None:
+        self.name, self.config, self.recordings, self.data = name, config, recordings, data
+        self.folder = cast(Path, config.out)
+        self.model = cast(PHCSSM, make_model(config, recordings)).to(device, data.x.dtype)
+        self.sampler = StepSampler(
+            len(data.labels), config.batch_size, config.seed, config.steps_per_epoch
+        )
+        given = config.make_optimization()
+        self.optimizer = given.optimizer(self.model, device)
+        self.schedule = given.scheduler(self.optimizer, config.epochs * self.sampler.steps)
+        self.losses: list[float] = []
+        self.validation: list[float] = []
+        self.best: dict[str, Tensor] = {}
+        self.seconds = 0.0
+        self.error = ""
+        self._load(device)
+
+    @property
+    def epochs(self) -> int:
+        """Complete ones."""
+        return len(self.losses)
+
+    @property
+    def ended(self) -> bool:
+        patience = self.config.patience
+        tired = patience is not None and waited(self.validation) > patience
+        return bool(self.error) or tired or self.epochs >= self.config.epochs
+
+    def batches(self) -> list[list[int]]:
+        """The recordings of each step of the next epoch."""
+        self.sampler.set_epoch(self.epochs)
+        return [[index for index, _ in keys] for keys in self.sampler]
+
+    @torch.no_grad()
+    def end_epoch(self, losses: Tensor, seconds: float) -> None:
+        """Take note of an epoch, and look at the validation part."""
+        if not bool(torch.isfinite(losses).all()):
+            self.error = (
+                f"learning_rate: {self.config.learning_rate:g} made the loss no number in epoch "
+                f"{self.epochs + 1}; use a smaller one"
+            )
+        self.losses.append(float(losses.mean()))
+        self.seconds += seconds
+        validation = self.recordings.validation
+        if not isinstance(validation, TensorDataset):
+            return
+        right = []
+        for x, labels in zip(*(torch.split(t, _AT_ONCE) for t in validation.tensors), strict=True):
+            x = x.transpose(0, 1).contiguous().to(self.data.x)
+            right.append(self.model(x).logits.argmax(-1).cpu() == labels)
+        self.validation.append(float(torch.cat(right).double().mean()))
+        if self.validation[-1] == max(self.validation):
+            self.best = {n: t.detach().clone() for n, t in self.model.state_dict().items()}
+
+    def finish(self) -> str:
+        """Evaluate and write the results; what went wrong, or ""."""
+        if self.error:
+            return self.error
+        self.model.cpu()
+        if self.best:
+            self.model.load_state_dict(self.best)
+        training = TrainingResult(
+            self.epochs,
+            self.losses,
+            False,
+            self.seconds,
+            self.validation,
+            best_epoch(self.validation),
+        )
+        finish(self.config, self.recordings, self.folder, self.model.eval(), training)
+        return ""
+
+    def keep(self) -> None:
+        """Write where the training stands."""
+        content = {
+            "stacked": True,
+            "weights": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "losses": self.losses,
+            "validation": self.validation,
+            "best": self.best,
+            "seconds": self.seconds,
+        }
+        write_checkpoint(content, self.folder / PROGRESS, f"epoch-{self.epochs}")
+
+    def _load(self, device: torch.device) -> None:
+        content = read_checkpoint(self.folder / PROGRESS)
+        if content is None:
+            return
+        if not content.get("stacked"):
+            raise ValueError(
+                f"engine: {self.folder} was begun by the engine local; go on with that one"
+            )
+        self.model.load_state_dict(content["weights"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        rates_to(self.optimizer, device)
+        if self.schedule is not None:
+            self.schedule.load_state_dict(content["schedule"])
+        self.losses, self.validation = content["losses"], content["validation"]
+        self.best, self.seconds = content["best"], content["seconds"]
+
+
+_AT_ONCE = 100
+"""Recordings that are evaluated together."""
+
+
+class Rounds:
+    """Epochs of a stack of learners whose batches are of one size."""
+
+    def __init__(self, learners: list[Learner]) -> None:
+        self.learners = learners
+        first = learners[0]
+        self._device = first.data.x.device
+        self._stack = Stack([x.model for x in learners], first.config.make_rstdp())
+        graphed = GraphedStep(self._step) if self._device.type == "cuda" else None
+        self._run: Callable[[Tensor, Tensor], Tensor] = graphed or self._step
+        self._kept = time.monotonic()
+        self._wait = first.config.checkpoint_seconds
+
+    def epoch(self) -> None:
+        """One more, of each."""
+        began = time.perf_counter()
+        plans = [learner.batches() for learner in self.learners]
+        steps = list(zip(*plans, strict=True))
+        # Sent at once: to send each step's would make the device wait for it.
+        flat = [index for step in steps for batch in step for index in batch]
+        sizes = [len(batch) for step in steps for batch in step]
+        numbers = iter(torch.split(torch.tensor(flat).to(self._device), sizes))
+        found = []
+        for _ in steps:
+            chosen = [next(numbers) for _ in self.learners]
+            pairs = list(zip(self.learners, chosen, strict=True))
+            x = torch.stack([learner.data.x.index_select(1, own) for learner, own in pairs])
+            labels = torch.stack([learner.data.labels[own] for learner, own in pairs])
+            found.append(self._run(x, labels))
+            for learner in self.learners:
+                if learner.schedule is not None:
+                    learner.schedule.step()
+        losses = torch.stack(found).cpu()
+        share = (time.perf_counter() - began) / len(self.learners)
+        for learner, own in zip(self.learners, losses.unbind(1), strict=True):
+            learner.end_epoch(own, share)
+        self._keep()
+
+    def _step(self, x: Tensor, labels: Tensor) -> Tensor:
+        losses, right, spikes = self._stack.backward(x, labels)
+        for learner in self.learners:
+            if learner.config.clip is not None:
+                torch.nn.utils.clip_grad_norm_(learner.model.parameters(), learner.config.clip)
+            learner.optimizer.step()
+        self._stack.reinforce(spikes, right)
+        return losses
+
+    def _keep(self) -> None:
+        began = time.monotonic()
+        if began - self._kept < self._wait and not any(x.ended for x in self.learners):
+            return
+        for learner in self.learners:
+            if not learner.error:
+                learner.keep()
+        self._kept = time.monotonic()
+        self._wait = max(self._wait, _SPARE * (self._kept - began))
