@@ -8,12 +8,9 @@
 
 import argparse
 import json
-import platform
 import subprocess
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.published import MODELS
 from phc_snn.files import write_json, write_text
@@ -24,18 +21,25 @@ PAGE = HERE.parent / "docs" / "results.md"
 UEA = ("SelfRegulationSCP1", "MotorImagery")
 
 
-def keep(folder: Path, name: str) -> None:
-    """Keep a sweep's results, and what they were made with."""
+def keep(folder: Path, name: str, commit: str | None = None, machine: str | None = None) -> None:
+    """Keep a sweep's results, and what they were made with.
+
+    Args:
+        folder: Of the sweep.
+        name: Of the file.
+        commit: Of the code that ran; None for the one that is checked out.
+        machine: That it ran on; None for what the report says.
+    """
     content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     runs = [run["name"] for group in content["groups"] for run in group["runs"]]
     report = json.loads((folder / runs[0] / "report.json").read_text(encoding="utf-8"))
-    for setting in ("data_dir", "out", "cache"):  # places on a machine
+    for setting in ("data_dir", "out", "cache", "checkpoint_seconds"):  # nothing but of a machine
         content["settings"].pop(setting, None)
     content |= {
         "versions": report["versions"],
         "split": report["data"].get("protocol"),
-        "commit": _commit(),
-        "machine": _machine(content["settings"].get("device", "cpu")),
+        "commit": commit or _commit(),
+        "machine": machine or report["machine"],
     }
     write_json(RESULTS / f"{name}.json", content)
 
@@ -46,17 +50,6 @@ def _commit() -> str:
         cwd=HERE, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return found.stdout.strip()
-
-
-def _machine(device: str) -> str:
-    if device == "cuda" and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    processor = platform.processor() or platform.machine()
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        names = [x for x in cpu.read_text().splitlines() if x.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    return f"{processor}, one core a run"
 
 
 def page() -> str:
@@ -88,16 +81,42 @@ def _uea(data: str, ours: dict[str, Any]) -> str:
         for name, model in MODELS.items()
     ]
     for name, result in ours.items():
-        for group in result["groups"]:
-            title = ", ".join([f"**{name}**", *(f"{k} {v}" for k, v in group["settings"].items())])
-            percent = [_percent(group[part]) for part in ("test", "validation")]
-            rows.append((title, *percent, _count(group["runs"][0]["parameters"])))
-    text = f"## {data}\n\nBy the [published protocol](uea.md), seeds 2345 to 6789.\n"
+        best = result["groups"][0]  # by validation accuracy
+        of = (
+            "" if len(result["groups"]) == 1 else f", best of {len(result['groups'])} by validation"
+        )
+        rows.append((f"**{name}**{of}", *_accuracies(best)))
+    seeds = sorted({seed for r in ours.values() for seed in r["grid"]["seed"]})
+    text = f"## {data}\n\nBy the [published protocol](uea.md), seeds {_listed(seeds)}.\n"
     missing = {json.dumps(r["split"]["missing"]) for r in ours.values() if r.get("split")}
     for lacking in missing - {"{}"}:
         parts = ", ".join(f"{n} of {part}" for part, n in json.loads(lacking).items())
         text += f"Ours are without samples that were not at hand: {parts}.\n"
-    return text + "\n" + _table(("model", "test", "validation", "parameters"), rows)
+    text += "\n" + _table(("model", "test", "validation", "parameters"), rows)
+    for name, result in ours.items():
+        if len(result["groups"]) > 1:
+            text += f"\nAll of **{name}**, best validation first:\n\n" + _grid(result)
+    return text
+
+
+def _grid(result: dict[str, Any]) -> str:
+    """Every group of runs."""
+    axes = list(result["groups"][0]["settings"])
+    rows = [
+        (*(str(v) for v in group["settings"].values()), *_accuracies(group))
+        for group in result["groups"]
+    ]
+    head = (*(axis.replace("_", " ") for axis in axes), "test", "validation", "parameters")
+    return _table(head, rows)
+
+
+def _accuracies(group: dict[str, Any]) -> tuple[str, str, str]:
+    percent = (_percent(group[part]) for part in ("test", "validation"))
+    return *percent, _count(group["runs"][0]["parameters"])
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _others(results: dict[str, Any]) -> str:
@@ -147,10 +166,12 @@ def main() -> None:
     keeping = jobs.add_parser("keep")
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("name")
+    keeping.add_argument("--commit", help="of runs by other code than is checked out")
+    keeping.add_argument("--machine", help="of runs whose reports do not name it")
     jobs.add_parser("write")
     arguments = parser.parse_args()
     if arguments.job == "keep":
-        keep(arguments.folder, arguments.name)
+        keep(arguments.folder, arguments.name, arguments.commit, arguments.machine)
     else:
         write_text(PAGE, page())
 

@@ -78,18 +78,27 @@ def is_transformed(x: Tensor) -> bool:
     )
 
 
-def is_mapped(x: Tensor) -> bool:
+def is_batched(x: Tensor) -> bool:
     """Whether it is ``torch.vmap`` that has wrapped ``x``, last of all transforms."""
     return bool(torch._C._functorch.is_batchedtensor(x))
+
+
+def is_mapped(x: Tensor) -> bool:
+    """Whether ``torch.vmap`` is among the transforms that have wrapped ``x``: it is several."""
+    while is_transformed(x):
+        if is_batched(x):
+            return True
+        x = torch._C._functorch.get_unwrapped(x)
+    return False
 
 
 def values_are_known(x: Tensor) -> bool:
     """Whether a decision can be taken on the values of ``x``.
 
     Not in a graph that is being compiled, exported or captured: it will run on other values. Nor
-    under a transform of ``torch.func``, where ``x`` may stand for several tensors.
+    under ``torch.vmap``, where ``x`` stands for several tensors.
     """
-    if torch.compiler.is_compiling() or is_transformed(x):
+    if torch.compiler.is_compiling() or is_mapped(x):
         return False
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())
 

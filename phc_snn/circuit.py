@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.checks import is_mapped, is_transformed
 from phc_snn.kernels import (
     Recurrent,
     Stage,
@@ -251,8 +252,20 @@ class Circuit:
 
     def requires_grad(self, driven: Tensor, state: PHCState) -> bool:
         """Whether a result depends on anything that wants a gradient."""
+        return any(t.requires_grad for t in self._given(driven, state))
+
+    def is_transformed(self, driven: Tensor, state: PHCState) -> bool:
+        """Whether a result is under a transform of ``torch.func``."""
+        return any(map(is_transformed, self._given(driven, state)))
+
+    def is_mapped(self, driven: Tensor, state: PHCState) -> bool:
+        """Whether a result is several, under ``torch.vmap``, so that no decision hangs on it."""
+        return any(map(is_mapped, self._given(driven, state)))
+
+    def _given(self, driven: Tensor, state: PHCState) -> list[Tensor]:
+        """All that a result depends on."""
         coefficients = tensors((self._neuron, *self._synapses, self._connectome))
-        return any(t.requires_grad for t in (driven, *tensors(state), *coefficients))
+        return [driven, *tensors(state), *coefficients]
 
     def _pass(
         self, signal: Tensor, states: tuple[Any, ...], start: int, stop: int, time: TimeAxis

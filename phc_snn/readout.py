@@ -71,10 +71,9 @@ def add_to_windows(
 def mean_of_windows(total: Tensor, steps: Tensor, windows: int, width: int) -> Tensor:
     """What `add_to_windows` summed, over each window's steps; zero where there were none."""
     counts = steps[:, None] - width * torch.arange(windows, device=steps.device)
-    longest = torch.full_like(counts[0], width)
-    longest[-1] = torch.iinfo(longest.dtype).max
-    counts = torch.minimum(counts, longest).clamp(min=1)
-    return total / counts.repeat_interleave(total.shape[-1] // windows, 1)
+    counts = torch.cat([counts[:, :-1].clamp(max=width), counts[:, -1:]], 1).clamp(min=1)
+    neurons = total.shape[-1] // windows
+    return (total.reshape(-1, windows, neurons) / counts[..., None]).flatten(1)
 
 
 def check_windows(windows: int, window_steps: int | None) -> None:

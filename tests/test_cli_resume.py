@@ -90,26 +90,34 @@ def test_two_processes_train_as_one(tmp_path):
     [
         (["--config", "no.toml"], "config: no.toml does not exist; expected a TOML file"),
         (["--config", "typo.toml"], "typo.toml: nurons is not a setting; did you mean neurons?"),
+        (["--config", "good.toml", "--neurons", "0"], "phc-snn: neurons: got 0, expected 1 or"),
         (["--config", "bad.toml"], "config: bad.toml is not TOML"),
         (["--resume", "nothing"], "resume: no run lies in nothing (settings.toml is missing)"),
+        (["--resume", "several"], "but those of a sweep: call it again, and it goes on"),
         (["--resume", "x", "--neurons", "3"], "resume: a run goes on with the settings it has"),
         (["--resume", "x", "--neurons", "80"], "resume: a run goes on with the settings it has"),
         (["--resume", "x", "--config", "typo.toml"], "resume: a run goes on with the settings it"),
         (["--resume", "x", "--seeds", "0,1"], "resume: a run goes on with the settings it has"),
         (["--data", "Nothing", "--data-dir", "."], "does not exist"),
+        (["--data", "Mine", "--data-dir", "."], "Mine.npz is there, which the protocol uea reads"),
         (["--out", "/proc/x"], "out: cannot make the folder /proc/x"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(arguments, message, tmp_path):
     (tmp_path / "typo.toml").write_text("nurons = 3\n")
     (tmp_path / "bad.toml").write_text("neurons = \n")
+    (tmp_path / "good.toml").write_text("neurons = 4\n")
+    for place in ("several/seed=0/settings.toml", "Mine/Mine.npz"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).touch()
+    before = set(tmp_path.rglob("*"))
     data = [] if "--data" in arguments else ["--data", "BasicMotions"]
     data = [] if arguments[0] in ("--config", "--resume") else data
     result = call("train", *data, *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"typo.toml", "bad.toml"}
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_a_file_and_the_command_line_say_the_same_names(tmp_path):

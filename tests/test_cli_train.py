@@ -51,6 +51,8 @@ def test_trains_and_says_how_to_repeat_it(bars, tmp_path):
         (["--data", "Nothing", "--data-dir", "/nowhere"], "does not exist"),
         (["--data", "BasicMotions", "--window", "5"], "window: got 5.0, but BasicMotions"),
         (["--dropout", "1"], "dropout: got 1.0, expected 0.0 to 0.99"),
+        (["--seeds", "published"], "published ones split a set by the protocol uea, here it is ar"),
+        (["--protocol", "uea", "--patience", "-1"], "phc-snn: patience: got -1"),
         (["--data-dir", "BARS", "--out", "/proc/x"], "out: cannot make the folder /proc/x"),
     ],
 )

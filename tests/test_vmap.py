@@ -213,3 +213,47 @@ def test_second_derivatives_say_that_there_are_none_where_a_kernel_takes_all_at_
     voltage = torch.vmap(lambda x: network(x, solver=phc.Sequential()).voltage)(x)
     with pytest.raises(RuntimeError, match="second derivative of networks"):
         torch.autograd.grad(voltage.square().sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize(
+    "solver", [phc.Exact(), phc.Jacobi(8, tolerance=1e-3)], ids=["exact", "jacobi"]
+)
+@pytest.mark.parametrize("what", ["input", "weights"])
+def test_solvers_that_decide_by_values_refuse(solver, what):
+    alone = models(solver=solver)
+    x, _ = sequences()
+
+    def of_weights(parameters, buffers):
+        return functional_call(alone[0], (parameters, buffers), (x[0],)).logits
+
+    mapped_over = {
+        "input": (lambda x: alone[0](x).logits, (x,)),
+        "weights": (of_weights, stack_module_state(alone)),
+    }
+    function, given = mapped_over[what]
+    with pytest.raises(ValueError, match=r"solver: .* decides by values.* use "):
+        torch.vmap(function)(*given)
+
+
+def test_the_windows_of_a_readout():
+    """Their number of steps is no value that would have to be sent to a device."""
+    model = models(windows=3, window_steps=7)[0]
+    x, _ = sequences()
+    found = torch.vmap(lambda x: model(x).logits)(x)
+    for k in range(K):
+        assert_near(found[k], model(x[k]).logits)
+
+
+def test_exact_refuses_a_functional_gradient():
+    """It would be that of nothing: what is recorded is told by the tensors, and these do not."""
+    network = make_network()
+    x = torch.randn(STEPS, BATCH, 8, dtype=torch.float64)
+    with pytest.raises(ValueError, match="solver: Exact decides by values"):
+        torch.func.grad(lambda x: network(x, solver=phc.Exact()).voltage.sum())(x)
+
+
+def test_nan_is_found_under_a_functional_gradient():
+    network = make_network()
+    x = torch.full((STEPS, BATCH, 8), torch.nan, dtype=torch.float64)
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        torch.func.grad(lambda x: network(x, solver=phc.Sequential()).voltage.sum())(x)

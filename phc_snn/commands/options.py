@@ -28,16 +28,16 @@ def command(
         def run(config: Path | None, **given: Any) -> None:
             others = {name: given.pop(name) for name in more}
             found = {name: value for name, value in given.items() if value is not None}
-            origin = ""
             beside = [n for n, value in others.items() if n != instead and value != more[n][1]]
             if others.get(instead) is not None and (found or config or beside):
                 raise ValueError(
                     f"{instead}: a run goes on with the settings it has; give no others"
                 )
             if config is not None:
-                found = read_toml(config) | found
-                origin = str(config)
-            function(from_mapping(settings, found, origin), **others)
+                said = read_toml(config)
+                from_mapping(settings, said | _wanted(settings, found), str(config))
+                found = said | found
+            function(from_mapping(settings, found), **others)
 
         run.__doc__ = function.__doc__
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -47,6 +47,11 @@ def command(
         return function
 
     return register
+
+
+def _wanted(settings: type[Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What the command line has given that a file need not say."""
+    return {f.name: given[f.name] for f in fields(settings) if f.default is MISSING}
 
 
 def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:

@@ -47,6 +47,11 @@ def train(config: TrainConfig, resume: Path | None, seeds: str | None, jobs: int
     from phc_snn.training import train as job
 
     if seeds is not None:
+        if seeds == "published" and config.protocol != "uea":
+            raise ValueError(
+                f"seeds: published ones split a set by the protocol uea, here it is "
+                f"{config.protocol}; add --protocol uea, or give numbers"
+            )
         folder = config.out or new_folder(config.data)
         run_grid(Grid(config, {"seed": _numbers(seeds)}), folder, jobs=jobs)
         return

@@ -111,7 +111,11 @@ def _files(name: str, folder: Path | str | None, aeons: Path) -> dict[str, Path]
         if not path.is_file():
             if folder is None:
                 return None
-            raise FileNotFoundError(f"folder: {path} does not exist; expected the archive's file")
+            pool = place / f"{name}.npz"
+            there = f"; {pool} is there, which the protocol uea reads" if pool.is_file() else ""
+            raise FileNotFoundError(
+                f"folder: {path} does not exist; expected the archive's file{there}"
+            )
     return files
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from phc_snn.checks import is_mapped, is_transformed
+from phc_snn.checks import is_batched, is_transformed
 from phc_snn.kernels.autograd import Call, apply
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.parts import Parts, Template
@@ -274,7 +274,7 @@ def _check(x: Tensor, parts: Parts) -> None:
     if x.dtype not in _DTYPES:
         raise UntraceableError(f"{x.dtype}")
     for tensor in (x, *parts.flat):
-        if is_transformed(tensor) and not is_mapped(tensor):
+        if is_transformed(tensor) and not is_batched(tensor):
             raise UntraceableError("a transform of torch.func other than vmap")
         if tensor.is_floating_point() and (tensor.dtype != x.dtype or tensor.device != x.device):
             raise UntraceableError("tensors of several dtypes or devices")

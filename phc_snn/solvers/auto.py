@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phc_snn.checks import is_transformed
 from phc_snn.circuit import Circuit
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver
@@ -31,8 +30,8 @@ class Auto(Solver):
         none = f"no compiled loop ({refusal})"
         if x_seq.device.type == "cpu":
             return Sequential(), f"{none}: on a CPU steps still cost less than the sweeps of Exact"
-        exact = x_seq.dtype in (torch.float32, torch.float64) and not is_transformed(x_seq)
-        if circuit.delay < 1 or not exact:
+        exact = x_seq.dtype in (torch.float32, torch.float64)
+        if circuit.delay < 1 or not exact or circuit.is_transformed(x_seq, state):
             return Sequential(), f"{none}, and Exact does not take this"
         return Exact(), f"{none}: sweeps are fewer launches than steps"
 

@@ -74,7 +74,7 @@ class Exact(Solver):
             )
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
-        _check(circuit, x_seq)
+        _check(circuit, x_seq, state)
         driven = circuit.driven(x_seq)
         records = torch.is_grad_enabled() and circuit.requires_grad(driven, state)
         if records and self.adjoint == "unrolled":
@@ -120,7 +120,12 @@ class Exact(Solver):
         return replace(solution, converged=converged, adjoint=Adjoint("unrolled"))
 
 
-def _check(circuit: Circuit, x_seq: Tensor) -> None:
+def _check(circuit: Circuit, x_seq: Tensor, state: PHCState) -> None:
+    if circuit.is_transformed(x_seq, state):
+        raise ValueError(
+            "solver: Exact decides by values and has a gradient of its own, which torch.vmap and "
+            "the other transforms of torch.func cannot follow; use Sequential or Jacobi"
+        )
     if circuit.delay < 1:
         raise ValueError(
             "Exact needs a synaptic delay of at least 1 step, the network has d = 0: a spike "

@@ -65,6 +65,11 @@ class Jacobi(Solver):
         check_backend(self.backend)
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
+        if self.tolerance is not None and circuit.is_mapped(x_seq, state):
+            raise ValueError(
+                "solver: Jacobi with a tolerance decides by values, which are several under "
+                "torch.vmap; use Jacobi without one, or Sequential"
+            )
         if self.window is None or x_seq.shape[0] <= self.window:
             return self._solve_window(circuit, x_seq, state)
         windows: list[Solution] = []

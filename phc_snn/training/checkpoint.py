@@ -90,8 +90,10 @@ def read_config(folder: Path | str) -> dict[str, Any]:
     folder = run_folder(folder)
     for name in ("model.json", "model.safetensors"):
         if not (folder / name).is_file():
+            begun = "; the run is not complete, go on with it by --resume"
             raise FileNotFoundError(
                 f"folder: {folder / name} does not exist; expected a run's folder"
+                + (begun if (folder / "settings.toml").is_file() else "")
             )
     path = folder / "model.json"
     try:

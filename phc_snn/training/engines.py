@@ -98,7 +98,17 @@ def stacked(
     for config in runs.values():
         check_stackable(config)
     for stack in stacks(runs, jobs):
-        yield from train_together(stack, told)
+        open_runs = set(stack)
+        try:
+            for name, error in train_together(stack, told):
+                open_runs.discard(name)
+                yield name, error
+        except _FAILURES as error:
+            yield from ((name, str(error)) for name in stack if name in open_runs)
+
+
+_FAILURES = (OSError, ValueError, ImportError)
+"""What a run can fail by, while others go on."""
 
 
 def train_or_resume(config: TrainConfig) -> str:
@@ -111,6 +121,6 @@ def train_or_resume(config: TrainConfig) -> str:
                 resume(config.out)
             else:
                 train(config)
-    except (OSError, ValueError, ImportError) as error:
+    except _FAILURES as error:
         return str(error)
     return ""

@@ -146,7 +146,6 @@ def fit_loader(
     if machines.precision == "64-true":
         model.double()
     module = Classifier(model, optimization, epochs * len(loader), rstdp)
-    began = time.perf_counter()
     if before is not None and before["finished"]:
         _restore(module, best, before)
     else:
@@ -155,7 +154,7 @@ def fit_loader(
         path = None if before is None or folder is None else folder / NAME
         with _stop_on_interrupt(trainer, interrupted), _quiet():
             trainer.fit(module, loader, validation, ckpt_path=path, weights_only=False)
-    seconds = time.perf_counter() - began
+    seconds = module.seconds
     model.cpu()
     if best.weights:
         model.load_state_dict(best.weights)

@@ -107,7 +107,7 @@ class EpochTable(lightning.Callback):  # type: ignore[misc]
         self.path = folder / "logs" / "metrics.csv"
 
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or not module.losses:
             return
         rows = [{"epoch": i, **module.measured(i)} for i in range(1, len(module.losses) + 1)]
         lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
@@ -149,6 +149,8 @@ class EpochBar(lightning.Callback):  # type: ignore[misc]
             self.bar.start()
 
     def on_train_epoch_end(self, trainer: Any, module: Classifier) -> None:
+        if not module.losses:  # Ctrl-C came before the first step
+            return
         found = f"training loss {module.losses[-1]:.3f}  accuracy {module.accuracies[-1]:.3f}"
         if module.validation:
             found += f"  validation {module.validation[-1]:.3f}"

@@ -1,5 +1,6 @@
 """A `PHCSSM` or an `Ensemble` as a Lightning module: what one step of a training does."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self._epoch: list[Tensor] = []
         self._right: list[Tensor] = []
         self._seen = 0
+        self._earlier = 0.0
+        self._began = time.perf_counter()
         self._graphed: GraphedStep[tuple[Tensor, Tensor]] | None = None
 
     def configure_optimizers(self) -> Any:
@@ -153,6 +156,11 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
                 "smaller one"
             )
 
+    @property
+    def seconds(self) -> float:
+        """Time of the training, before it was cut off too."""
+        return self._earlier + time.perf_counter() - self._began
+
     def ends_here(self) -> bool:
         """Whether no epoch follows."""
         last = self.current_epoch + 1 >= self.trainer.max_epochs
@@ -171,11 +179,13 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in _HISTORY:
             checkpoint[name] = getattr(self, name)
+        checkpoint["seconds"] = self.seconds
         checkpoint["finished"] = self.ends_here()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in _HISTORY:
             setattr(self, name, checkpoint[name])
+        self._earlier = checkpoint["seconds"]
 
 
 def mean_of_processes(x: Tensor) -> Tensor:

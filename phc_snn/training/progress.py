@@ -15,7 +15,7 @@ from torch import Tensor
 from phc_snn.extras import require
 from phc_snn.files import write_atomically, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout; another one is refused."""
 
 NAME = "checkpoint.json"

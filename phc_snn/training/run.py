@@ -1,6 +1,7 @@
 """What the jobs of the command line share: solvers by name, the folder, the repeating command."""
 
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Iterator
@@ -103,9 +104,22 @@ def about_run(config: Any, model: PHCSSM | Ensemble, training: Any) -> dict[str,
         "command": config.command(),
         "config": settings,
         "versions": versions(),
+        "machine": machine(getattr(config, "device", "cpu")),
         "parameters": {"trainable": count.trainable, "effective": count.effective},
         "training": asdict(training),
     }
+
+
+def machine(device: Device) -> str:
+    """The GPU, or the processor."""
+    if device != "cpu" and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    processor = platform.processor() or platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        names = [x for x in cpu.read_text().splitlines() if x.startswith("model name")]
+        processor = names[0].partition(":")[2].strip() if names else processor
+    return processor
 
 
 def versions() -> dict[str, str]:

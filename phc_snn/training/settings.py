@@ -117,7 +117,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def from_mapping(
-    settings: type[C], values: Mapping[str, Any], origin: str, *, presets: bool = True
+    settings: type[C], values: Mapping[str, Any], origin: str = "", *, presets: bool = True
 ) -> C:
     """The settings that these JSON or TOML values say; all others have their defaults.
 
@@ -137,6 +137,8 @@ def from_mapping(
         if name not in hints:
             near = get_close_matches(name, hints, n=1)
             mend = f"; did you mean {near[0]}?" if near else ""
+            if isinstance(values[name], Mapping):
+                mend = " but a table; a grid of runs is for phc-snn sweep"
             raise ValueError(f"{origin}{name} is not a setting{mend}")
     own: tuple[Any, ...] = fields(settings)  # type: ignore[arg-type]
     missing = [f.name for f in own if f.default is MISSING and f.name not in values]

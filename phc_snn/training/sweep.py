@@ -24,7 +24,7 @@ from phc_snn.training.settings import (
     required,
     setting,
 )
-from phc_snn.training.train import SETTINGS
+from phc_snn.training.train import REPORT, SETTINGS
 from phc_snn.training.train_config import TrainConfig
 
 Engine = Literal["local", "stacked", "ray"]
@@ -207,7 +207,7 @@ def sweep(
 
 def _is_complete(folder: Path) -> bool:
     """Whether a run has ended by itself, and not by Ctrl-C."""
-    path = folder / "report.json"
+    path = folder / REPORT
     if not path.is_file():
         return False
     report = json.loads(path.read_text(encoding="utf-8"))
@@ -230,7 +230,7 @@ def _refuse_another_run(config: TrainConfig) -> None:
 
 def read_run(folder: Path, axes: Iterable[str]) -> Run:
     """A complete run, from its report."""
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     training = report["training"]
     return Run(
         folder.name,

@@ -8,7 +8,6 @@ tensors a shape.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +23,15 @@ from phc_snn.training.progress import read_checkpoint, write_checkpoint
 from phc_snn.training.recordings import Recordings
 from phc_snn.training.result import TrainingResult, best_epoch, waited
 from phc_snn.training.stack import Stack
-from phc_snn.training.train import PROGRESS, SETTINGS, finish, make_model, new_run, read
+from phc_snn.training.train import (
+    PROGRESS,
+    SETTINGS,
+    finish,
+    forget,
+    make_model,
+    new_run,
+    read,
+)
 from phc_snn.training.train_config import TrainConfig
 
 FREE = (
@@ -32,7 +39,9 @@ FREE = (
 )  # fmt: skip
 """Settings in which the runs of a stack may differ."""
 
-_OWN = ("members", "dropout", "devices", "nodes", "log")
+_OWN = {
+    "members": 1, "dropout": 0.0, "devices": 1, "nodes": 1, "strategy": "auto", "log": "none",
+}  # fmt: skip
 """Settings that a run in a stack has at one value only."""
 
 _SPARE = 20
@@ -43,16 +52,18 @@ def check_stackable(config: TrainConfig) -> None:
     """Refuse settings that a run in a stack cannot have.
 
     Raises:
-        ValueError: One that it cannot; it is named.
+        ValueError: Some that it cannot; all of them are named.
     """
-    plain = replace(config, members=1, dropout=0.0, devices=1, nodes=1, log="none")
-    for name in _OWN:
-        value, wanted = getattr(config, name), getattr(plain, name)
-        if value != wanted:
-            raise ValueError(
-                f"engine: stacked trains runs with {name} = {wanted!r}, got {value!r}; use the "
-                "engine local"
-            )
+    found = {name: getattr(config, name) for name, only in _OWN.items()}
+    other = [f"{name} = {value!r}" for name, value in found.items() if value != _OWN[name]]
+    if config.solver == "exact":  # it decides by values, of each network by its own
+        other.append("solver = 'exact'")
+    if other:
+        only = ", ".join(f"{name} = {value!r}" for name, value in _OWN.items())
+        raise ValueError(
+            f"engine: stacked does not train runs with {', '.join(other)}; it takes {only} and any "
+            "solver but exact; set that, or use the engine local"
+        )
 
 
 def stacks(
@@ -93,7 +104,7 @@ def train_together(
     for config in runs.values():
         if config.seed not in known:
             known[config.seed] = read(config)
-            data[config.seed] = _on_device(known[config.seed], config, device)
+            data[config.seed] = _on_device(known[config.seed], config, device, data)
     with ExitStack() as folders:
         learners = []
         for name, config in runs.items():
@@ -104,7 +115,13 @@ def train_together(
         yield from _until_all_have_ended(learners, told)
 
 
-def _on_device(recordings: Recordings, config: TrainConfig, device: torch.device) -> OfEqualLength:
+def _on_device(
+    recordings: Recordings,
+    config: TrainConfig,
+    device: torch.device,
+    there: Mapping[int, OfEqualLength],
+) -> OfEqualLength:
+    """The training part; where it is there already, as of seeds that split nothing, that one."""
     if not isinstance(recordings.train, TensorDataset):
         raise ValueError(
             f"engine: stacked trains recordings of one length, those of {config.data} differ; use "
@@ -114,29 +131,32 @@ def _on_device(recordings: Recordings, config: TrainConfig, device: torch.device
     wide = config.precision == "64-true"
     batches = OfEqualLength(x.double() if wide else x, labels)
     batches.to(device)
-    return batches
+    same = (b for b in there.values() if torch.equal(b.x, batches.x))
+    return next((b for b in same if torch.equal(b.labels, batches.labels)), batches)
 
 
 def _until_all_have_ended(
     learners: "list[Learner]", told: Callable[[str], None]
 ) -> Iterator[tuple[str, str]]:
-    # Splits of other seeds may be smaller where a set is not complete.
-    alive = [learner for learner in learners if not learner.ended]
-    for learner in learners:
-        if learner.ended:
-            yield learner.name, learner.finish()
+    alive = list(learners)
     while alive:
-        sizes = {len(learner.data.labels) for learner in alive}
-        for size in sorted(sizes):
-            rounds = Rounds([x for x in alive if len(x.data.labels) == size])
-            while not any(learner.ended for learner in rounds.learners):
-                rounds.epoch()
-                epoch = max(learner.epochs for learner in rounds.learners)
-                told(f"{len(rounds.learners)} together, epoch {epoch}")
-            for learner in rounds.learners:
-                if learner.ended:
-                    yield learner.name, learner.finish()
+        for learner in alive:
+            if learner.ended:
+                yield learner.name, learner.finish()
         alive = [learner for learner in alive if not learner.ended]
+        # Batches of one size in every step: what is left at the end of a pass is a smaller one.
+        groups: dict[tuple[int, int], list[Learner]] = {}
+        for learner in alive:
+            groups.setdefault(learner.place, []).append(learner)
+        for group in groups.values():
+            _until_one_has_ended(group, told)
+
+
+def _until_one_has_ended(group: "list[Learner]", told: Callable[[str], None]) -> None:
+    rounds = Rounds(group)
+    while not any(learner.ended for learner in group):
+        rounds.epoch()
+        told(f"{len(group)} together, epoch {max(learner.epochs for learner in group)}")
 
 
 class Learner:
@@ -180,6 +200,11 @@ class Learner:
         return len(self.losses)
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Recordings of a pass, and the step of the pass that comes next."""
+        return self.sampler.size, self.epochs * self.sampler.steps % self.sampler.in_pass
+
+    @property
     def ended(self) -> bool:
         patience = self.config.patience
         tired = patience is not None and waited(self.validation) > patience
@@ -191,7 +216,7 @@ class Learner:
         return [[index for index, _ in keys] for keys in self.sampler]
 
     @torch.no_grad()
-    def end_epoch(self, losses: Tensor, seconds: float) -> None:
+    def end_epoch(self, losses: Tensor) -> None:
         """Take note of an epoch, and look at the validation part."""
         if not bool(torch.isfinite(losses).all()):
             self.error = (
@@ -199,7 +224,6 @@ class Learner:
                 f"{self.epochs + 1}; use a smaller one"
             )
         self.losses.append(float(losses.mean()))
-        self.seconds += seconds
         validation = self.recordings.validation
         if not isinstance(validation, TensorDataset):
             return
@@ -214,6 +238,7 @@ class Learner:
     def finish(self) -> str:
         """Evaluate and write the results; what went wrong, or ""."""
         if self.error:
+            forget(self.folder)
             return self.error
         self.model.cpu()
         if self.best:
@@ -226,8 +251,11 @@ class Learner:
             self.validation,
             best_epoch(self.validation),
         )
-        finish(self.config, self.recordings, self.folder, self.model.eval(), training)
-        return ""
+        try:
+            finish(self.config, self.recordings, self.folder, self.model.eval(), training)
+        except OSError as error:  # of this folder; those of the others can be written to
+            self.error = str(error)
+        return self.error
 
     def keep(self) -> None:
         """Write where the training stands."""
@@ -271,9 +299,9 @@ class Rounds:
         self.learners = learners
         first = learners[0]
         self._device = first.data.x.device
-        self._stack = Stack([x.model for x in learners], first.config.make_rstdp())
-        graphed = GraphedStep(self._step) if self._device.type == "cuda" else None
-        self._run: Callable[[Tensor, Tensor], Tensor] = graphed or self._step
+        step = _step(learners)
+        # It holds nothing of this object, so that all is gone when the next one is made.
+        self._run = GraphedStep(step) if self._device.type == "cuda" else step
         self._kept = time.monotonic()
         self._wait = first.config.checkpoint_seconds
 
@@ -297,19 +325,12 @@ class Rounds:
                 if learner.schedule is not None:
                     learner.schedule.step()
         losses = torch.stack(found).cpu()
-        share = (time.perf_counter() - began) / len(self.learners)
         for learner, own in zip(self.learners, losses.unbind(1), strict=True):
-            learner.end_epoch(own, share)
-        self._keep()
-
-    def _step(self, x: Tensor, labels: Tensor) -> Tensor:
-        losses, right, spikes = self._stack.backward(x, labels)
+            learner.end_epoch(own)
+        share = (time.perf_counter() - began) / len(self.learners)
         for learner in self.learners:
-            if learner.config.clip is not None:
-                torch.nn.utils.clip_grad_norm_(learner.model.parameters(), learner.config.clip)
-            learner.optimizer.step()
-        self._stack.reinforce(spikes, right)
-        return losses
+            learner.seconds += share
+        self._keep()
 
     def _keep(self) -> None:
         began = time.monotonic()
@@ -320,3 +341,19 @@ class Rounds:
                 learner.keep()
         self._kept = time.monotonic()
         self._wait = max(self._wait, _SPARE * (self._kept - began))
+
+
+def _step(learners: list[Learner]) -> Callable[[Tensor, Tensor], Tensor]:
+    """One step of all: their batches and labels -> their losses."""
+    stack = Stack([learner.model for learner in learners], learners[0].config.make_rstdp())
+
+    def step(x: Tensor, labels: Tensor) -> Tensor:
+        losses, right, spikes = stack.backward(x, labels)
+        for learner in learners:
+            if learner.config.clip is not None:
+                torch.nn.utils.clip_grad_norm_(learner.model.parameters(), learner.config.clip)
+            learner.optimizer.step()
+        stack.reinforce(spikes, right)
+        return losses
+
+    return step

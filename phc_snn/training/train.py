@@ -31,6 +31,8 @@ from phc_snn.training.settings import (
 from phc_snn.training.train_config import TrainConfig
 
 SETTINGS = "settings.toml"
+REPORT = "report.json"
+_COMMAND = "command.txt"
 PROGRESS = "progress"
 """Folder in a run's, with what it goes on from."""
 
@@ -97,16 +99,21 @@ def train(config: TrainConfig) -> TrainResult:
 def new_run(config: TrainConfig, folder: Path) -> Iterator[None]:
     """Make the folder of a run and write what it is; if nothing comes of it, it is gone again."""
     with results_in(folder):
-        files = folder / "command.txt", folder / SETTINGS
         try:
-            write_text(files[0], config.command() + "\n")
-            write_settings(config, files[1])
+            write_text(folder / _COMMAND, config.command() + "\n")
+            write_settings(config, folder / SETTINGS)
             yield
         except BaseException:
-            if not (folder / PROGRESS).exists():  # nothing was learned that one could go on from
-                for file in files:
-                    file.unlink(missing_ok=True)
+            forget(folder)
             raise
+
+
+def forget(folder: Path) -> None:
+    """Take away what a run is, if it has learned nothing that one could go on from."""
+    if (folder / PROGRESS).exists() or (folder / REPORT).exists():
+        return
+    for name in (_COMMAND, SETTINGS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def resume(folder: Path) -> TrainResult:
@@ -120,10 +127,16 @@ def resume(folder: Path) -> TrainResult:
         ValueError: Settings or progress that are damaged, or of another version.
     """
     if not (folder / SETTINGS).is_file():
-        raise FileNotFoundError(f"resume: no run lies in {folder} ({SETTINGS} is missing)")
+        several = " but those of a sweep: call it again, and it goes on" if _holds(folder) else ""
+        raise FileNotFoundError(f"resume: no run lies in {folder} ({SETTINGS} is missing){several}")
     config = read_settings(TrainConfig, folder / SETTINGS)
     config.check()
     return _train(config, read(config), folder)
+
+
+def _holds(folder: Path) -> bool:
+    """Whether the folders of runs lie in it."""
+    return any(folder.glob(f"*/{SETTINGS}"))
 
 
 def read(config: TrainConfig) -> Recordings:
@@ -164,7 +177,7 @@ def finish(
     solvers = {"parallel": config.make_solver(), "sequential": Sequential()}
     modes = {name: evaluate(model, recordings.test, solver) for name, solver in solvers.items()}
     result = TrainResult(folder, model, modes, training)
-    write_json(folder / "report.json", {**report(config, result), "data": recordings.about})
+    write_json(folder / REPORT, {**report(config, result), "data": recordings.about})
     return result
 
 

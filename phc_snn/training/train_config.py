@@ -187,6 +187,13 @@ class TrainConfig:
                 not go together.
         """
         check_settings(self)
+        for name, value in self.presets(vars(self)).items():
+            # Files and command lines leave out what is none, and would be read with this instead.
+            if value is not None and getattr(self, name) is None:
+                raise ValueError(
+                    f"{name}: got none, which protocol = {self.protocol!r} stands for {value} "
+                    "with; give a number, or have all that it stands for by from_mapping"
+                )
         check_device(self.device)
         self.make_topology()
 

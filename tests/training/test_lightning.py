@@ -1,5 +1,7 @@
 """The loop that trains: the same weights from tensors, loaders, and processes."""
 
+import signal
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -254,3 +256,30 @@ def test_epochs_are_logged_for_tensorboard(samples, tmp_path):
     found = fit_loader(network(), one(batch), SLOW, epochs=2, folder=tmp_path, log="tensorboard")
     events = reader.EventAccumulator(str(tmp_path / "logs")).Reload()
     assert [e.value for e in events.Scalars("loss")] == pytest.approx(found.losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("log", ["none", "csv"])
+def test_ctrl_c_before_the_first_step_leaves_an_untrained_network(samples, tmp_path, log):
+    x, labels = samples
+    batch = (x.transpose(0, 1).contiguous(), None, labels)
+
+    class Pressed(DataLoader):
+        def __iter__(self):
+            signal.raise_signal(signal.SIGINT)
+            return iter([])
+
+    model = network()
+    result = fit_loader(
+        model, Pressed([batch], batch_size=None), SLOW, epochs=3, folder=tmp_path, log=log
+    )
+    assert result.interrupted
+    assert result.losses == []
+    assert torch.equal(weights(model), weights(network()))
+
+
+def test_the_time_of_a_training_is_kept_with_it(samples, tmp_path):
+    x, labels = samples
+    loader = one((x.transpose(0, 1).contiguous(), None, labels))
+    first = fit_loader(network(), loader, SLOW, epochs=2, folder=tmp_path, seconds=0.0)
+    again = fit_loader(network(), loader, SLOW, epochs=2, folder=tmp_path, seconds=0.0)
+    assert again.seconds > 0.5 * first.seconds

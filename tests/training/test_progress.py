@@ -135,7 +135,7 @@ def test_another_version(tmp_path):
     write_checkpoint({"i": 1}, tmp_path, "a")
     head = json.loads((tmp_path / NAME).read_text())
     (tmp_path / NAME).write_text(json.dumps({**head, "format": progress.FORMAT + 1}))
-    with pytest.raises(ValueError, match="has format 2, this version reads 1; go on with the"):
+    with pytest.raises(ValueError, match="has format 3, this version reads 2; go on with the"):
         read_checkpoint(tmp_path)
 
 

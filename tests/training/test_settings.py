@@ -17,6 +17,7 @@ from phc_snn.training.settings import (
     setting,
     write_settings,
 )
+from phc_snn.training.train_config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,14 @@ def test_a_file_that_is_none(tmp_path):
         (tmp_path / "bad.toml").write_bytes(content)
         with pytest.raises(ValueError, match=r"config: .*bad\.toml is not TOML"):
             read_settings(Settings, tmp_path / "bad.toml")
+
+
+def test_a_grid_is_no_setting_of_one_run():
+    with pytest.raises(ValueError, match=r"grid is not a setting but a table.*phc-snn sweep"):
+        from_mapping(TrainConfig, {"grid": {"seed": [0]}})
+
+
+def test_none_is_refused_where_the_protocol_says_a_number():
+    """A file cannot say it: what is none is left out, and read as the protocol has it."""
+    with pytest.raises(ValueError, match=r"patience: got none, which protocol = 'uea' stands for"):
+        TrainConfig(protocol="uea", steps_per_epoch=5, patience=None).check()

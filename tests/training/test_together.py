@@ -1,6 +1,8 @@
 """Runs trained as one batch: each is what it would be alone."""
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -20,7 +22,7 @@ pytest.importorskip("aeon")
 BASE = TrainConfig(
     data="BasicMotions", protocol="uea", neurons=8, regions=2, readout="voltage", dropout=0.0,
     stdp=True, solver="auto", batch_size=16, steps_per_epoch=3, epochs=2, learning_rate=0.01,
-    schedule="constant", checkpoint_seconds=0.0,
+    schedule="constant", checkpoint_seconds=0.0, patience=50,
 )  # fmt: skip
 GRID = Grid(
     BASE,
@@ -132,15 +134,16 @@ def test_other_runs_beside_one_change_it_to_rounding_only(tmp_path):
 def test_a_run_that_learns_too_fast_fails_alone(tmp_path, monkeypatch):
     end = Learner.end_epoch
 
-    def one_fails(self, losses, seconds):
+    def one_fails(self, losses):
         bad = self.config.seed == 3456 and self.config.learning_rate == 0.001
-        end(self, losses * torch.nan if bad else losses, seconds)
+        end(self, losses * torch.nan if bad else losses)
 
     monkeypatch.setattr(Learner, "end_epoch", one_fails)
     with pytest.raises(RuntimeError, match=r"2 of 8 runs failed.*loss no number in epoch 1"):
         sweep(GRID, tmp_path, engine="stacked")
     complete = [path.parent.name for path in tmp_path.glob("*/report.json")]
     assert len(complete) == 6
+    assert len(list(tmp_path.glob("*/settings.toml"))) == 6
     monkeypatch.setattr(Learner, "end_epoch", end)
     sweep(GRID, tmp_path, engine="stacked")
     assert len(list(tmp_path.glob("*/report.json"))) == 8
@@ -156,12 +159,20 @@ def test_what_gives_tensors_a_shape_parts_the_stacks(tmp_path):
 
 @pytest.mark.parametrize(
     "given",
-    [{"members": 2}, {"dropout": 0.1}, {"devices": 2}, {"nodes": 2}, {"log": "csv"}],
+    [
+        {"members": 2},
+        {"dropout": 0.1},
+        {"devices": 2},
+        {"nodes": 2},
+        {"log": "csv"},
+        {"solver": "exact"},
+        {"strategy": "ddp"},
+    ],
     ids=str,
 )
 def test_settings_that_it_does_not_take_are_refused_before_any_run(given, tmp_path):
     ((name, value),) = given.items()
-    with pytest.raises(ValueError, match=rf"engine: stacked.*{name} = .*got {value!r}; use the"):
+    with pytest.raises(ValueError, match=rf"engine: stacked does not train .*{name} = {value!r}"):
         check_stackable(replace(BASE, **given))
     with pytest.raises(ValueError, match="use the engine local"):
         sweep(Grid(replace(BASE, **given), {"seed": (0,)}), tmp_path, engine="stacked")
@@ -169,9 +180,75 @@ def test_settings_that_it_does_not_take_are_refused_before_any_run(given, tmp_pa
 
 
 def test_recordings_of_different_lengths_are_refused(tmp_path):
-    base = replace(BASE, data="JapaneseVowels", protocol="archive")
-    with pytest.raises(ValueError, match="those of JapaneseVowels differ; use the engine local"):
-        sweep(Grid(base, {"seed": (0,)}), tmp_path, engine="stacked")
+    grid = Grid(
+        replace(BASE, protocol="archive"),
+        {"data": ("JapaneseVowels", "BasicMotions"), "seed": (0,)},
+    )
+    with pytest.raises(RuntimeError, match=r"1 of 2 .*those of JapaneseVowels differ; use the"):
+        sweep(grid, tmp_path, engine="stacked")
+    (complete,) = tmp_path.glob("*/report.json")
+    assert complete.parent.name == "data=BasicMotions,seed=0"
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_runs_failure(tmp_path, monkeypatch):
+    whole = together.finish
+
+    def one_fails(config, *given):
+        if config.seed == 3456:
+            raise OSError("no space left on device")
+        return whole(config, *given)
+
+    monkeypatch.setattr(together, "finish", one_fails)
+    with pytest.raises(RuntimeError, match=r"4 of 8 runs failed.*no space left"):
+        sweep(GRID, tmp_path, engine="stacked")
+    assert len(list(tmp_path.glob("*/report.json"))) == 4
+    monkeypatch.undo()
+    sweep(GRID, tmp_path, engine="stacked")  # they have learned all they had to
+    assert len(list(tmp_path.glob("*/report.json"))) == 8
+
+
+def test_runs_at_different_epochs_have_batches_of_their_own_size(tmp_path):
+    """Of a pass of four batches the last is smaller, and three make an epoch."""
+    one = Grid(replace(BASE, epochs=4), {"seed": (2345,)})
+    two = Grid(one.base, {"seed": (2345, 3456)})
+
+    def cut_at_once(done, of, news):
+        if news.endswith("epoch 1"):
+            raise CutError
+
+    with pytest.raises(CutError):
+        sweep(one, tmp_path, engine="stacked", progress=cut_at_once)
+    sweep(two, tmp_path, engine="stacked")
+    sweep(two, tmp_path / "whole", engine="stacked")
+    for name in two.runs(tmp_path):
+        assert_near(weights(tmp_path / name), weights(tmp_path / "whole" / name), 1e-4)
+
+
+def test_nothing_of_a_stack_is_left_when_the_next_is_made(tmp_path, monkeypatch):
+    alive, made = [], together.Rounds.__init__
+
+    def noted(self, learners):
+        made(self, learners)
+        alive.append(weakref.ref(self))
+        assert [ref() is self for ref in alive if ref() is not None] == [True]
+
+    monkeypatch.setattr(together.Rounds, "__init__", noted)
+    runs = {str(n): replace(BASE, epochs=n, seed=n, out=tmp_path / str(n)) for n in range(1, 5)}
+    gc.disable()
+    try:
+        assert len(list(train_together(runs))) == 4
+    finally:
+        gc.enable()
+    assert len(alive) > 2
+
+
+def test_seeds_that_split_nothing_share_their_recordings():
+    config = replace(BASE, protocol="archive")
+    there = {}
+    for seed in (0, 1):
+        given = together.read(replace(config, seed=seed))
+        there[seed] = together._on_device(given, config, torch.device("cpu"), dict(there))
+    assert there[0] is there[1]
 
 
 def test_the_two_engines_do_not_take_over_from_one_another(tmp_path):
