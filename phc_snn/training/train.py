@@ -227,12 +227,12 @@ _AT_ONCE = 100
 def make_model(config: TrainConfig, recordings: Recordings) -> PHCSSM | Ensemble:
     """The untrained network for these recordings, or the ensemble."""
     generator = torch.Generator().manual_seed(config.seed)
-    members = [_make_network(config, recordings, generator) for _ in range(config.members)]
+    members = [_make_network(config, recordings, generator, i) for i in range(config.members)]
     return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def _make_network(
-    config: TrainConfig, recordings: Recordings, generator: torch.Generator
+    config: TrainConfig, recordings: Recordings, generator: torch.Generator, member: int
 ) -> PHCSSM:
     return PHCSSM(
         recordings.features,
@@ -244,7 +244,7 @@ def _make_network(
         windows=config.windows,
         window_steps=config.window_steps,
         encoder_norm=config.encoder_norm,
-        delay=config.delay,
+        delay=config.make_delays(member),
         plasticity=config.plasticity,
         release=config.release,
         dale=None if config.dale == "none" else config.dale,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from phc_snn.models import Readout
 from phc_snn.named import NeuronName, TopologyName, make_topology
 from phc_snn.neurons.alif import DriveTransform
@@ -12,6 +14,7 @@ from phc_snn.solvers import Solver
 from phc_snn.synapses import RSTDP, Topology
 from phc_snn.synapses.rstdp import Coincidence
 from phc_snn.synapses.tsodyks_markram import Release
+from phc_snn.training.batches import draws
 from phc_snn.training.optimization import Optimization
 from phc_snn.training.recordings import Protocol
 from phc_snn.training.run import (
@@ -99,6 +102,9 @@ class TrainConfig:
     window_steps: int | None = setting(None, "Steps of one of several windows.", least=1)
     encoder_norm: bool = setting(True, "LayerNorm of the encoder.")
     delay: int = setting(1, "Synaptic delay in time steps.", least=1)
+    delay_spread: int = setting(
+        0, "Steps by which the delay of each neuron may be longer, drawn by the seed.", least=0
+    )
     plasticity: bool = setting(True, "Short-term plasticity of the synapses.")
     release: Release = setting("post", "Resources that a spike releases: after its own depression, "
                                "or before it.")  # fmt: skip
@@ -122,6 +128,9 @@ class TrainConfig:
     )
     batch_size: int = setting(20, "Recordings in a training step, of all devices.", least=1)
     learning_rate: float = setting(1e-2, "Of Adam, at the start.", least=0.0)
+    dynamics_rate: float = setting(
+        1.0, "Learning rate of neurons and synaptic processes, as a multiple.", least=0.0
+    )
     schedule: Schedule = setting("cosine", "Of the learning rate over the training.")
     weight_decay: float = setting(0.0, "Of AdamW.", least=0.0)
     clip: float | None = setting(
@@ -165,6 +174,16 @@ class TrainConfig:
         """Of the network."""
         return make_topology(self.topology, self.neurons, regions=self.regions)
 
+    def make_delays(self, member: int) -> int | list[int]:
+        """Of the neurons of one network."""
+        if not self.delay_spread:
+            return self.delay
+        # Not of the generator of the weights, which are those of the same seed without a spread.
+        longer = torch.randint(
+            self.delay_spread + 1, (self.neurons,), generator=draws(self.seed, member, 1)
+        )
+        return (longer + self.delay).tolist()
+
     def make_rstdp(self) -> RSTDP | None:
         """The plasticity beside the gradient, if there is one."""
         if not self.stdp:
@@ -177,7 +196,9 @@ class TrainConfig:
 
     def make_optimization(self) -> Optimization:
         """How each step changes the weights."""
-        return Optimization(self.learning_rate, self.schedule, self.weight_decay, self.clip)
+        return Optimization(
+            self.learning_rate, self.schedule, self.weight_decay, self.clip, self.dynamics_rate
+        )
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read.

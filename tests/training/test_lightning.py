@@ -81,6 +81,7 @@ def test_padding_is_no_part_of_the_training():
         Optimization(0.01, "constant"),
         Optimization(0.01, weight_decay=1.0),
         Optimization(0.01, clip=1e-9),
+        Optimization(0.01, dynamics_rate=0.1),
     ],
 )
 def test_each_option_has_an_effect(samples, other):
@@ -283,3 +284,13 @@ def test_the_time_of_a_training_is_kept_with_it(samples, tmp_path):
     first = fit_loader(network(), loader, SLOW, epochs=2, folder=tmp_path, seconds=0.0)
     again = fit_loader(network(), loader, SLOW, epochs=2, folder=tmp_path, seconds=0.0)
     assert again.seconds > 0.5 * first.seconds
+
+
+def test_dynamics_have_a_learning_rate_of_their_own():
+    model = network()
+    optimizer = Optimization(0.02, dynamics_rate=0.5).optimizer(model, torch.device("cpu"))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        dynamics = name.startswith(("network.neuron.", "network.synapses."))
+        assert rates[id(parameter)] == (0.01 if dynamics else 0.02), name
+    assert len(rates) == len(list(model.parameters()))

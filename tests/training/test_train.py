@@ -13,9 +13,16 @@ from phc_snn.training.batches import draws
 from phc_snn.training.checkpoint import load_classifier, load_model, read_config
 from phc_snn.training.event_frames import ScaledFrames, ShiftedFrames, log_deviation
 from phc_snn.training.measure import MeasureConfig, measure
-from phc_snn.training.recordings import read_recordings
+from phc_snn.training.recordings import Recordings, read_recordings
 from phc_snn.training.settings import from_mapping, read_settings, write_settings
-from phc_snn.training.train import TrainConfig, evaluate, fit_recordings, resume, train
+from phc_snn.training.train import (
+    TrainConfig,
+    evaluate,
+    fit_recordings,
+    make_model,
+    resume,
+    train,
+)
 from tests.recordings import SHARED
 
 pytest.importorskip("tonic")
@@ -328,3 +335,20 @@ def test_the_default_settings_learn_nmnist():
         found.append([evaluate(model, recordings.test, solver).accuracy for solver in solvers])
     for mode in zip(*found, strict=True):
         assert median(mode) >= 0.85
+
+
+def test_delays_are_drawn_by_the_seed_and_change_no_weight():
+    config = TrainConfig(neurons=12, delay=2, delay_spread=5, seed=3, members=2)
+    found = [config.make_delays(member) for member in range(2)]
+    assert found[0] != found[1]
+    assert all(2 <= steps <= 7 for delays in found for steps in delays)
+    assert found == [config.make_delays(member) for member in range(2)]
+    assert replace(config, seed=4).make_delays(0) != found[0]
+    assert replace(config, delay_spread=0).make_delays(0) == 2
+    recordings = Recordings(("a", "b"), 3, None, None, {})
+    plain, spread = (
+        make_model(replace(config, delay_spread=steps), recordings) for steps in (0, 5)
+    )
+    for a, b in zip(plain.parameters(), spread.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert spread.members[0].network.delay >= 2
