@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ablations import named
 from benchmarks.published import MODELS
 from phc_snn.files import write_json, write_text
 
@@ -19,6 +20,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "results.md"
 UEA = ("SelfRegulationSCP1", "MotorImagery")
+_ABLATIONS = "_ablations"
+"""What the names of files of `benchmarks.ablations` end in."""
 
 
 def keep(folder: Path, name: str, commit: str | None = None, machine: str | None = None) -> None:
@@ -54,7 +57,9 @@ def _commit() -> str:
 
 def page() -> str:
     """The text of ``docs/results.md``."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    all_of = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    ablations = {name: r for name, r in all_of.items() if name.endswith(_ABLATIONS)}
+    found = {name: r for name, r in all_of.items() if name not in ablations}
     parts = [_HEAD]
     for data in UEA:
         ours = {name: r for name, r in found.items() if r["settings"]["data"] == data}
@@ -62,7 +67,8 @@ def page() -> str:
     others = {name: r for name, r in found.items() if r["settings"]["data"] not in UEA}
     if others:
         parts.append(_others(others))
-    parts.append(_made_with(found))
+    parts += [_ablations(name, result) for name, result in ablations.items()]
+    parts.append(_made_with(all_of))
     return "\n".join(parts)
 
 
@@ -132,6 +138,25 @@ def _others(results: dict[str, Any]) -> str:
             ))  # fmt: skip
     head = ("run", "data", "seeds", "test", "validation", "parameters", "seconds a run")
     return "## Other sets\n\n" + _table(head, rows)
+
+
+def _ablations(name: str, result: dict[str, Any]) -> str:
+    """What `benchmarks.ablations` measured."""
+    rows = [
+        (named(group["settings"]), *(_percent(group[p]) for p in ("validation", "test")),
+         _count(group["runs"][0]["parameters"]))
+        for group in result["groups"]
+    ]  # fmt: skip
+    error = result["groups"][0]["validation"][1] / len(result["grid"]["seed"]) ** 0.5
+    base = name.removesuffix(_ABLATIONS)
+    text = (
+        f"## What each part is worth: {base}\n\n"
+        f"`benchmarks/configs/{base}.toml` and one change to it at a time, seeds "
+        f"{_listed(result['grid']['seed'])} (`python -m benchmarks.ablations`). The mean of the "
+        f"unchanged runs has a standard error of {100 * error:.1f} points: smaller differences say "
+        "nothing.\n\n"
+    )
+    return text + _table(("change", "validation", "test", "parameters"), rows)
 
 
 def _made_with(results: dict[str, Any]) -> str:

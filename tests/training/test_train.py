@@ -324,11 +324,11 @@ def test_nothing_to_go_on_with(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no N-MNIST recordings beside the repository")
 def test_the_default_settings_learn_nmnist():
-    """1,000 recordings to learn from, 100 to be tested on: median of 3 seeds."""
+    """1,000 recordings to learn from, 100 to be tested on, 30 of 80 epochs: median of 3 seeds."""
     found = []
     for seed in range(3):
         recordings = read_recordings("nmnist", SHARED)
-        config = TrainConfig(data_dir=SHARED, seed=seed)
+        config = TrainConfig(data_dir=SHARED, seed=seed, epochs=30)
         model, _ = fit_recordings(config, recordings)
         assert model.count_parameters().trainable <= 60_000
         solvers = (config.make_solver(), phc.Sequential())
