@@ -14,7 +14,8 @@ from typing import Any
 
 from phc_snn.files import write_json
 from phc_snn.training.settings import from_mapping, plain, read_toml
-from phc_snn.training.sweep import RESULTS, Grid, sweep
+from phc_snn.training.sweep import RESULTS, Engine, Grid, sweep
+from phc_snn.training.together import check_stackable
 from phc_snn.training.train_config import TrainConfig
 
 CHANGES: tuple[Mapping[str, Any], ...] = (
@@ -56,12 +57,18 @@ def named(change: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in change.items()) or "unchanged"
 
 
-def ablate(base: TrainConfig, out: Path, **options: Any) -> dict[str, Any]:
-    """Train all of them, and sum up: the contents of ``results.json``."""
+def ablate(base: TrainConfig, out: Path, engine: Engine = "local") -> dict[str, Any]:
+    """Train all that the engine can, and sum up: the contents of ``results.json``."""
     groups = []
     for change in CHANGES:
-        grid = Grid(replace(base, **change), {"seed": SEEDS})
-        sweep(grid, out / named(change), **options)
+        config = replace(base, **change)
+        if engine == "stacked":
+            try:
+                check_stackable(config)
+            except ValueError as error:
+                print(f"{named(change)}: left out; {error}", flush=True)
+                continue
+        sweep(Grid(config, {"seed": SEEDS}), out / named(change), engine=engine)
         (group,) = json.loads((out / named(change) / RESULTS).read_text())["groups"]
         groups.append({**group, "settings": dict(change)})
         for run in groups[-1]["runs"]:
@@ -80,7 +87,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--engine", default="local")
+    parser.add_argument("--engine", default="local", choices=("local", "stacked"))
     arguments = parser.parse_args()
     base = from_mapping(TrainConfig, read_toml(arguments.config), str(arguments.config))
     base = replace(base, data_dir=arguments.data_dir, device=arguments.device)
