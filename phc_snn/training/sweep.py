@@ -214,14 +214,18 @@ def _is_complete(folder: Path) -> bool:
     return not report["training"]["interrupted"]
 
 
+_NO_MATTER = ("out", "checkpoint_seconds")
+"""Settings in which a run may differ from that of its folder: no result hangs on them."""
+
+
 def _refuse_another_run(config: TrainConfig) -> None:
     """A folder of the same name may hold a run of a sweep that had other settings."""
     path = Path(str(config.out)) / SETTINGS
     if not path.exists():
         return
-    found = vars(read_settings(TrainConfig, path)) | {"out": config.out}
+    found = vars(read_settings(TrainConfig, path))
     for name, value in vars(config).items():
-        if found[name] != value:
+        if name not in _NO_MATTER and found[name] != value:
             raise ValueError(
                 f"out: {path.parent} holds a run with {name} = {found[name]!r}, here it is "
                 f"{value!r}; choose another folder"

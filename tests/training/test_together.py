@@ -263,6 +263,14 @@ def test_the_two_engines_do_not_take_over_from_one_another(tmp_path):
         resume(tmp_path / "other")
 
 
+def test_how_often_progress_is_kept_does_not_tell_runs_apart(tmp_path):
+    sweep(LONG, tmp_path, engine="stacked")
+    rarely = replace(LONG, base=replace(LONG.base, checkpoint_seconds=60.0))
+    told = []
+    sweep(rarely, tmp_path, engine="stacked", progress=lambda *x: told.append(x))
+    assert told == [(8, 8, "")]
+
+
 def test_no_epoch_is_an_untrained_network(tmp_path):
     config = replace(BASE, epochs=0, out=tmp_path / "run")
     assert list(train_together({"run": config})) == [("run", "")]
