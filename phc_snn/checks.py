@@ -92,6 +92,16 @@ def is_mapped(x: Tensor) -> bool:
     return False
 
 
+def needs_a_node(*tensors: Tensor) -> bool:
+    """Whether an operation on these has to be a node of autograd's graph.
+
+    Where a gradient is recorded; and under a transform of ``torch.func``, which does not say what
+    it has wrapped: a node unwraps it.
+    """
+    records = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return records or any(map(is_transformed, tensors))
+
+
 def values_are_known(x: Tensor) -> bool:
     """Whether a decision can be taken on the values of ``x``.
 

@@ -85,8 +85,9 @@ def test_topologies_may_differ():
         assert_same_bits(spikes[k], model(x[k]).solution.spikes)
 
 
-def test_one_network_may_take_many_batches():
-    model = models()[0]
+@pytest.mark.parametrize("options", [{}, {"windows": 3, "window_steps": 7}], ids=str)
+def test_one_network_may_take_many_batches(options):
+    model = models(**options)[0]
     x, _ = sequences()
     found = torch.vmap(lambda x: model(x).logits)(x)
     for k in range(K):
@@ -233,15 +234,6 @@ def test_solvers_that_decide_by_values_refuse(solver, what):
     function, given = mapped_over[what]
     with pytest.raises(ValueError, match=r"solver: .* decides by values.* use "):
         torch.vmap(function)(*given)
-
-
-def test_the_windows_of_a_readout():
-    """Their number of steps is no value that would have to be sent to a device."""
-    model = models(windows=3, window_steps=7)[0]
-    x, _ = sequences()
-    found = torch.vmap(lambda x: model(x).logits)(x)
-    for k in range(K):
-        assert_near(found[k], model(x[k]).logits)
 
 
 def test_exact_refuses_a_functional_gradient():

@@ -35,6 +35,7 @@ def command(
                 )
             if config is not None:
                 said = read_toml(config)
+                # By itself first: what is wrong in it is said in its name, and only that.
                 from_mapping(settings, said | _wanted(settings, found), str(config))
                 found = said | found
             function(from_mapping(settings, found), **others)

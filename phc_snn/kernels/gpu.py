@@ -17,7 +17,7 @@ from phc_snn.kernels.gpu_walk import Plan
 from phc_snn.kernels.graph import UntraceableError
 from phc_snn.kernels.program import Program
 from phc_snn.kernels.trace import extremes
-from phc_snn.numerics.product import grid
+from phc_snn.numerics.product import grid, product_of_stretches
 
 PLANS = {"network": Plan(4, 1), torch.float32: Plan(8, 2), torch.float64: Plan(4, 2)}
 """How a network's program walks through time, and a chain's of each precision.
@@ -256,23 +256,11 @@ def _outer(cotangent: Tensor, signal: Tensor, weight: Tensor) -> Tensor:
     steps, batch, neurons = signal.shape
     stacked = weight.dim() == 3
     networks = len(weight) if stacked else 1
-    whole = steps // _STRETCH * _STRETCH
+    own = batch // networks
 
-    def stretches(x: Tensor, length: int) -> Tensor:
-        """(networks, stretches, rows of one, N)."""
-        parts = x.reshape(-1, length, networks, batch // networks, neurons)
-        return parts.permute(2, 0, 1, 3, 4).reshape(
-            networks, -1, length * batch // networks, neurons
-        )
+    def rows(x: Tensor) -> Tensor:
+        """(networks, T own, N)."""
+        return x.reshape(steps, networks, own, neurons).transpose(0, 1).flatten(1, 2)
 
-    def product(start: int, stop: int, length: int) -> Tensor:
-        left, right = (
-            stretches(cotangent[start:stop], length),
-            stretches(signal[start:stop], length),
-        )
-        return (left.mT @ right).sum(1, dtype=torch.float64)
-
-    total = product(0, whole, _STRETCH)
-    if whole != steps:
-        total = total + product(whole, steps, steps - whole)
+    total = product_of_stretches(rows(cotangent), rows(signal), _STRETCH * own, torch.float64)
     return total if stacked else total[0]

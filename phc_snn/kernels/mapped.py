@@ -37,7 +37,7 @@ def run_mapped(
     """
     if any(is_transformed(t) for t in given if t is not None):
         raise UntraceableError("a transform of torch.func in another")
-    own_weights = any(dim is not None for dim in _sort(call, mapped[2:]).matrices)
+    own_weights = any(dim is not None for dim in call.template.sort(mapped[2:]).matrices)
     if own_weights and not call.kernel.stacks:
         return _in_turn(call, given, mapped, size)
     return _at_once(call, given, mapped, size)
@@ -61,7 +61,7 @@ def _at_once(
     of_x, of_driven, *dims = mapped
     sequence = unmapped(x, of_x, 1, size)
     batch = sequence.shape[2]
-    parts, places = call.template.sort(flat), _sort(call, dims)
+    parts, places = call.template.sort(flat), call.template.sort(dims)
 
     def samples(t: Tensor, dim: int | None) -> Tensor:
         """(B, ...), or what broadcasts to (B, N), as (K B, ...)."""
@@ -106,11 +106,6 @@ def _at_once(
         for t, axis in zip(results, axes, strict=True)
     )
     return apart, axes
-
-
-def _sort(call: Call, each: Sequence[Any]) -> Any:
-    """Whatever is said of each of `Parts.flat`, sorted as they are."""
-    return call.template.sort(each)
 
 
 def _only_once(*_: Any) -> NoReturn:

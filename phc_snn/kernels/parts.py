@@ -59,8 +59,8 @@ class Template:
         del self.parts
         return parts
 
-    def sort(self, flat: Sequence[Tensor]) -> Parts:
-        """`Parts.flat`, sorted again."""
+    def sort(self, flat: Sequence[Any]) -> Any:
+        """`Parts.flat`, or what is said of each of it, as `Parts` again."""
         rest = list(flat)
         found = []
         for count in self.counts:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from phc_snn.checks import is_transformed
+from phc_snn.checks import is_transformed, needs_a_node
 
 X = Any
 """A tensor, or the symbol of one (`phc_snn.kernels.graph.Symbol`)."""
@@ -204,9 +204,7 @@ def _function(public: Callable[[Tensor], Tensor], name: str, x: Tensor) -> Tenso
     elif torch.compiler.is_compiling():
         result = special(x, f"own_{name}")
     else:
-        # A transform of torch.func says nothing of what it has wrapped: a node unwraps it.
-        recorded = x.requires_grad or is_transformed(x)
-        result = _Formula.apply(x, name) if recorded else _evaluate(x, name)
+        result = _Formula.apply(x, name) if needs_a_node(x) else _evaluate(x, name)
     return result
 
 

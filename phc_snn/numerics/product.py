@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from phc_snn.checks import is_transformed
+from phc_snn.checks import needs_a_node
+from phc_snn.state import unmapped
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
@@ -33,9 +34,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     if has_torch_function_unary(x):
         symbol: Tensor = handle_torch_function(linear, (x,), x, weight)
         return symbol
-    records = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    # A transform of torch.func says nothing of what it has wrapped: a node unwraps it.
-    if records or is_transformed(x) or is_transformed(weight):
+    if needs_a_node(x, weight):
         return _Linear.apply(x, weight)  # type: ignore[no-any-return]
     return _Linear.forward(x, weight)  # nothing to record
 
@@ -141,7 +140,7 @@ class _Linear(torch.autograd.Function):
             grad_w = (
                 compiled.gradient_of_weight(grad, x)
                 if by_hand
-                else _of_stretches(rows, _rows(x, weight))
+                else _of_weight(rows, _rows(x, weight))
             )
         return grad_x, grad_w
 
@@ -151,23 +150,38 @@ class _Linear(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         """Rows of one weight are rows, whoever's they are; of many, each has its own."""
         of_x, of_weight = in_dims
-        x = x.expand(info.batch_size, *x.shape) if of_x is None else x.movedim(of_x, 0)
+        x = unmapped(x, of_x, 0, info.batch_size)
         return linear(x, weight if of_weight is None else weight.movedim(of_weight, 0)), 0
 
 
-def _of_stretches(left: Tensor, right: Tensor) -> Tensor:
-    """``left^T right`` of two stacks of matrices with as many rows; of one of each as it is.
+def _of_weight(cotangent: Tensor, rows: Tensor) -> Tensor:
+    """``cotangent^T rows``, of one weight, or of each of a stack.
 
     A library spreads one long sum over a GPU; of many it gives each to one processor.
     """
-    count = left.shape[-2]
-    whole = count // _STRETCH * _STRETCH
-    if left.dim() == 2 or not whole:
-        return left.mT @ right
+    if cotangent.dim() == 2:
+        return cotangent.T @ rows
+    return product_of_stretches(cotangent, rows, _STRETCH)
+
+
+def product_of_stretches(
+    left: Tensor, right: Tensor, length: int, dtype: torch.dtype | None = None
+) -> Tensor:
+    """``left^T right`` of (..., R, M) and (..., R, N), always summed in one order.
+
+    Args:
+        left, right: With as many rows R.
+        length: Rows whose products are summed at once; what is left over comes last.
+        dtype: In which these sums are added up; None for their own.
+    """
+    whole = left.shape[-2] // length * length
     stretches = [
-        x[..., :whole, :].reshape(*x.shape[:-2], -1, _STRETCH, x.shape[-1]) for x in (left, right)
+        x[..., :whole, :].reshape(*x.shape[:-2], whole // length, length, x.shape[-1])
+        for x in (left, right)
     ]
-    total: Tensor = (stretches[0].mT @ stretches[1]).sum(-3)
+    total: Tensor = (stretches[0].mT @ stretches[1]).sum(-3, dtype=dtype)
+    if whole == left.shape[-2]:
+        return total
     return total + left[..., whole:, :].mT @ right[..., whole:, :]
 
 

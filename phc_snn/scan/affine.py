@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
-from phc_snn.checks import is_transformed
+from phc_snn.checks import needs_a_node
 from phc_snn.state import unmapped
 
 
@@ -221,9 +221,7 @@ def affine_scan(a: Tensor, b: Tensor, h0: Tensor | None = None, *, backend: str 
     if reason is not None:
         raise ValueError(f"backend {name!r} does not take {reason}; use backend='auto'")
     given = (a, b, initial)
-    records = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    # What a transform of torch.func has wrapped has no memory of its own: a node unwraps it.
-    if records or any(map(is_transformed, given)):
+    if needs_a_node(*given):
         return cast(Tensor, _AffineScan.apply(a, b, initial, name, False)).to(dtype)
     # Nothing to record: the scan itself, without the cost of a node of the graph.
     return _load(name).scan(a, b, initial, False).to(dtype)

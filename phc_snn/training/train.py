@@ -270,6 +270,7 @@ def evaluate(
     for batch in event_loader(recordings, batch_size=batch_size):
         x, lengths, wanted = batch[:3]
         x = x.to(weight)  # where, and in the precision in which, it was trained
+        lengths = lengths.to(weight.device)
         decided = model(x, lengths=lengths, solver=solver).logits.argmax(-1)
         decisions += decided.tolist()
         labels += wanted.tolist()

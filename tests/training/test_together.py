@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.training import together
+from phc_snn.training import learner, together
 from phc_snn.training.checkpoint import load_model
+from phc_snn.training.learner import Learner
 from phc_snn.training.stack import Stack
 from phc_snn.training.sweep import Grid, sweep
-from phc_snn.training.together import Learner, check_stackable, stacks, train_together
+from phc_snn.training.together import check_stackable, stacks, train_together
 from phc_snn.training.train import TrainConfig, resume, train
 from tests.tolerances import assert_near
 
@@ -191,14 +192,14 @@ def test_recordings_of_different_lengths_are_refused(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_runs_failure(tmp_path, monkeypatch):
-    whole = together.finish
+    whole = learner.finish
 
     def one_fails(config, *given):
         if config.seed == 3456:
             raise OSError("no space left on device")
         return whole(config, *given)
 
-    monkeypatch.setattr(together, "finish", one_fails)
+    monkeypatch.setattr(learner, "finish", one_fails)
     with pytest.raises(RuntimeError, match=r"4 of 8 runs failed.*no space left"):
         sweep(GRID, tmp_path, engine="stacked")
     assert len(list(tmp_path.glob("*/report.json"))) == 4
@@ -274,7 +275,7 @@ def test_how_often_progress_is_kept_does_not_tell_runs_apart(tmp_path):
 def test_no_epoch_is_an_untrained_network(tmp_path):
     config = replace(BASE, epochs=0, out=tmp_path / "run")
     assert list(train_together({"run": config})) == [("run", "")]
-    fresh = together.make_model(config, together.read(config))
+    fresh = learner.make_model(config, together.read(config))
     assert torch.equal(
         weights(tmp_path / "run"), torch.cat([p.detach().flatten() for p in fresh.parameters()])
     )
