@@ -50,6 +50,17 @@ def call(*arguments, cwd, columns=80):
     return Result(status, out.getvalue(), err.getvalue())
 
 
+@contextlib.contextmanager
+def started(*arguments, **options):
+    """A command that runs beside the test, and not after it, however that ends."""
+    with subprocess.Popen([*COMMAND, *arguments], start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its workers too
+
+
 def read_until(terminal, pattern, seconds=120):
     """What ``terminal`` shows, up to ``pattern``."""
     seen = b""
@@ -70,12 +81,12 @@ def interrupt_training(*arguments, end):
     Returns the exit status and what the terminal showed, up to the last words ``end``.
     """
     leader, follower = pty.openpty()  # a terminal, so that the progress bar is drawn
-    with subprocess.Popen(
-        [*COMMAND, *arguments, "--epochs", "100000"],
+    with started(
+        *arguments,
+        *("--epochs", "100000"),
         stdout=follower,
         stderr=subprocess.STDOUT,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-        start_new_session=True,
     ) as process:
         os.close(follower)
         try:
@@ -84,5 +95,4 @@ def interrupt_training(*arguments, end):
             seen += read_until(leader, end)
             return process.wait(timeout=60), seen
         finally:
-            process.kill()
             os.close(leader)

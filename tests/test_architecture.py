@@ -129,11 +129,12 @@ def test_optional_packages_are_not_imported_by_the_core(path):
 
 PROBE = """
 import json, sys, time
-import torch, snntorch
-before = set(sys.modules)
 began = time.process_time()
+import torch, snntorch
+middle = time.process_time()
+before = set(sys.modules)
 import phc_snn
-seconds = time.process_time() - began
+seconds = {"needed": middle - began, "own": time.process_time() - middle}
 added = {m.split(".")[0] for m in set(sys.modules) - before}
 print(json.dumps({
     "seconds": seconds,
@@ -171,7 +172,8 @@ def test_import_does_not_touch_cuda(fresh_import):
 
 
 def test_import_is_quick(fresh_import):
-    assert fresh_import["seconds"] < 0.3
+    seconds = fresh_import["seconds"]
+    assert seconds["own"] < 0.5 * seconds["needed"], seconds  # torch and snnTorch
 
 
 def test_every_public_name_exists(fresh_import):

@@ -16,7 +16,7 @@ from phc_snn.data import load_uea
 from phc_snn.training.checkpoint import load_model
 from phc_snn.training.compare import CompareConfig, evaluate, train
 from phc_snn.training.measure import MeasureConfig
-from tests.command import COMMAND, call, interrupt_training, run
+from tests.command import call, interrupt_training, run, started
 
 FILES = {
     "comparison.png",
@@ -195,8 +195,8 @@ def test_bad_measurements_are_one_line_and_leave_nothing(finished, arguments, me
 @pytest.mark.slow
 def test_ctrl_c_in_a_measurement_leaves_whole_files_or_none(finished, tmp_path):
     out = tmp_path / "made" / "out"
-    with subprocess.Popen(
-        [*COMMAND, "divergence", str(finished[0]), "--phase", "--out", str(out)],
+    with started(
+        "divergence", str(finished[0]), "--phase", "--out", str(out),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip

@@ -73,6 +73,9 @@ def by_ray(
     runs: Mapping[str, TrainConfig], jobs: int | None, told: Callable[[str], None]
 ) -> Iterator[tuple[str, str]]:
     """As `locally`, on a cluster."""
+    # Under `uv run` Ray's workers would get an environment made anew, without the extras of this
+    # one: without Ray itself, and then no run ever starts.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     tune: Any = require("ray.tune", extra="sweep")
 
     def trainable(config: dict[str, Any]) -> dict[str, str]:

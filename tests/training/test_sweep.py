@@ -16,7 +16,7 @@ from phc_snn.training.checkpoint import load_model
 from phc_snn.training.settings import write_settings
 from phc_snn.training.sweep import Grid, Run, _is_complete, grouped, read_grid, sweep, to_dict
 from phc_snn.training.train import TrainConfig, train
-from tests.command import COMMAND, call
+from tests.command import call, run, started
 
 pytest.importorskip("lightning")
 pytest.importorskip("aeon")
@@ -108,16 +108,16 @@ def test_what_the_settings_refuse_is_found_before_any_run(tmp_path):
 
 
 def test_groups_are_over_seeds_and_the_best_validation_comes_first():
-    def run(neurons, seed, validation, test):
+    def made(neurons, seed, validation, test):
         return Run("", {"neurons": neurons, "seed": seed}, validation, test, 7, 1.0)
 
-    runs = [run(4, 0, 0.5, 0.9), run(8, 0, 0.6, 0.1), run(4, 1, 0.7, 0.7), run(8, 1, 0.7, 0.3)]
+    runs = [made(4, 0, 0.5, 0.9), made(8, 0, 0.6, 0.1), made(4, 1, 0.7, 0.7), made(8, 1, 0.7, 0.3)]
     first, second = grouped(runs)
     assert first.settings == {"neurons": 8}
     assert first.validation == pytest.approx((0.65, 0.0707), abs=1e-4)
     assert first.test == pytest.approx((0.2, 0.1414), abs=1e-4)
     assert [r.settings["seed"] for r in second.runs] == [0, 1]
-    (alone,) = grouped([run(4, 0, None, 0.9)])
+    (alone,) = grouped([made(4, 0, None, 0.9)])
     assert alone.validation is None
     assert alone.test == (0.9, 0.0)
 
@@ -187,10 +187,8 @@ def test_seeds_that_are_none(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_a_sweep_and_it_goes_on(tmp_path):
     (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 1", "epochs = 60"))
-    job = [*COMMAND, "sweep", "grid.toml", "--out", "x", "--jobs", "2"]
-    with subprocess.Popen(
-        job, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    job = ["sweep", "grid.toml", "--out", "x", "--jobs", "2"]
+    with started(*job, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not list((tmp_path / "x").rglob("checkpoint.json")):
             time.sleep(0.1)
             assert process.poll() is None
@@ -198,25 +196,27 @@ def test_ctrl_c_ends_a_sweep_and_it_goes_on(tmp_path):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"interrupted" in errors
-    subprocess.run(job, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    again = run(*job, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
     assert (tmp_path / "x" / "results.json").exists()
 
 
 @pytest.mark.slow
 def test_workers_end_with_a_sweep_that_is_killed(tmp_path):
     (tmp_path / "grid.toml").write_text(GRID.replace("epochs = 1", "epochs = 100000"))
-    job = [*COMMAND, "sweep", "grid.toml", "--out", "x", "--jobs", "2"]
-    with subprocess.Popen(job, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+    job = ["sweep", "grid.toml", "--out", "x", "--jobs", "2"]
+    with started(*job, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         while not list((tmp_path / "x").rglob("checkpoint.json")):
             time.sleep(0.1)
             assert process.poll() is None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len([pid for pid in children if _runs(pid)]) >= 2
         process.kill()
-    deadline = time.monotonic() + 60
-    while left := [pid for pid in children if _runs(pid)]:
-        assert time.monotonic() < deadline, f"{left} still run"
-        time.sleep(0.1)
+        process.wait(timeout=60)
+        deadline = time.monotonic() + 60
+        while left := [pid for pid in children if _runs(pid)]:
+            assert time.monotonic() < deadline, f"{left} still run"
+            time.sleep(0.1)
 
 
 def _runs(pid):
