@@ -3,7 +3,7 @@
 The public names are all here: ``import phc_snn as phc``. Time comes first everywhere: (T, B, N).
 """
 
-from phc_snn import functional
+from phc_snn import functional, neurons
 from phc_snn.convert import (
     Attribution,
     BridgeComparison,
@@ -24,14 +24,14 @@ from phc_snn.explain import Explanation, explain
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM
-from phc_snn.neurons import ALIF, LIF, ALIFState, CubaLIF, CubaLIFState, LIFState, Neuron
+from phc_snn.neurons import *  # noqa: F403  # they are listed there alone
 from phc_snn.outputs import PHCSSMOutput, PHCSSMState
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
-from phc_snn.surrogate import FastSigmoid
+from phc_snn.surrogate import Boxcar, FastSigmoid, Tanh, Triangle
 from phc_snn.synapses import (
     RSTDP,
     Connectome,
@@ -49,21 +49,17 @@ from phc_snn.training.graphed import GraphedStep
 __version__ = "0.1.0"
 
 __all__ = [
-    "ALIF",
-    "LIF",
     "PHC",
     "PHCSSM",
     "RSTDP",
-    "ALIFState",
     "Adjoint",
     "Attribution",
     "Auto",
+    "Boxcar",
     "BridgeComparison",
     "Chain",
     "Comparison",
     "Connectome",
-    "CubaLIF",
-    "CubaLIFState",
     "Delay",
     "DelayState",
     "DenseConnectome",
@@ -76,8 +72,6 @@ __all__ = [
     "GraphedStep",
     "HierarchicalConnectome",
     "Jacobi",
-    "LIFState",
-    "Neuron",
     "OneToOneConnectome",
     "PHCSSMOutput",
     "PHCSSMState",
@@ -90,7 +84,9 @@ __all__ = [
     "Solver",
     "StepLayer",
     "SweepCurve",
+    "Tanh",
     "Topology",
+    "Triangle",
     "TsodyksMarkram",
     "TsodyksMarkramState",
     "affine_scan",
@@ -109,3 +105,4 @@ __all__ = [
     "van_rossum_distance",
     "write_nir",
 ]
+__all__ += neurons.__all__

@@ -106,6 +106,11 @@ class Constrained:
 
     def _inverse(self, value: Tensor) -> Tensor:
         """Unconstrained float64 values of ``value``; raises ValueError outside the range."""
+        self._check(value)
+        highest = None if self.upper is None else -_NEVER
+        return self._raw(value - self.lower).clamp(_NEVER, highest)
+
+    def _check(self, value: Tensor) -> None:
         upper = torch.inf if self.upper is None else self.upper
         below = (value <= upper) if self.exact else (value < upper)
         if not bool(((value >= self.lower) & below).all()):
@@ -114,8 +119,6 @@ class Constrained:
                 f"{self.name}: got values from {value.min():g} to {value.max():g}, expected "
                 f"{self.lower:g} <= {self.name} {sign} {upper:g}"
             )
-        highest = None if self.upper is None else -_NEVER
-        return self._raw(value - self.lower).clamp(_NEVER, highest)
 
     def _raw(self, above: Tensor) -> Tensor:
         if self.upper is not None:
@@ -128,6 +131,34 @@ class Constrained:
         raw = nn.Parameter(torch.zeros(features))
         module.register_parameter(self.raw_name, raw)
         self.__set__(module, value)
+
+
+class Clipped(Constrained):
+    """Descriptor for a parameter (N,) that is cut off at ``lower`` and ``upper`` when it is read.
+
+    As published programs do it: an optimiser can carry the parameter out of the range, and there it
+    gets no gradient any more. Where nothing published has to be met, take `Constrained`.
+    """
+
+    def __init__(self, lower: float, upper: float) -> None:
+        super().__init__(lower, upper, exact=True)
+
+    def _value(self, raw: Tensor) -> Tensor:
+        return raw.clamp(self.lower, self.upper)
+
+    def _nearest(self, raw: Tensor, wanted: Tensor) -> Tensor:
+        return raw  # it is what was assigned
+
+    def _inverse(self, value: Tensor) -> Tensor:
+        self._check(value)
+        return value
+
+
+def uniform(
+    features: int, low: float, high: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """First values (N,) of a parameter, drawn between two numbers."""
+    return torch.empty(features).uniform_(low, high, generator=generator)
 
 
 def per_neuron(name: str, value: Value, features: int) -> Tensor:

@@ -9,8 +9,8 @@ Legend for the whole package: T time steps, B batch, N neurons; time first, (T, 
 """
 
 import abc
-from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,11 @@ from phc_snn.scan import affine_scan
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset, reset_scan
 from phc_snn.scan.single import SingleStep
-from phc_snn.state import batch_size
+from phc_snn.state import batch_size, map_state
+
+S = TypeVar("S")
+WalkStep = Callable[[Tensor, S], tuple[tuple[Tensor, ...], S]]
+"""One time step: ``(x_t, state) -> (outputs, state)``."""
 
 
 class TimeAxis(Protocol):
@@ -35,6 +39,14 @@ class TimeAxis(Protocol):
         self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
         """`recur` with a spike that acts on ``h``: the voltages, and the last ``h``."""
+        ...
+
+    def walk(self, step: WalkStep[S], x: Tensor, state: S) -> tuple[tuple[Tensor, ...], S]:
+        """``outputs, state = step(x_t, state)`` over and over, for what feeds back into itself.
+
+        The step is a pure function of one step (B, N). Its outputs on this axis, and the last
+        state, a NamedTuple of tensors.
+        """
         ...
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
@@ -83,6 +95,28 @@ class WholeSequence:
             _like(a, b), b, _like(threshold, b), initial, fire, reset, backend=self.backend
         )
         return voltage, self._handed_on(h, initial)
+
+    def walk(self, step: WalkStep[S], x: Tensor, state: S) -> tuple[tuple[Tensor, ...], S]:
+        # Reached where no kernel computes the whole model: see `run_stages`.
+        if x.numel() and self.backend not in ("auto", "sequential", "reference"):
+            known = "no kernel" if self.backend == "numba" else "parallel over time"
+            raise ValueError(
+                f"backend {self.backend!r} does not take what feeds back from step to step "
+                f"({known}); use backend='auto'"
+            )
+        if not len(x):
+            outputs, _ = step(x.new_empty(x.shape[1:]), state)
+            return tuple(y.new_empty((0, *y.shape)) for y in outputs), state
+        initial = state
+        rows, states = [], []
+        for x_t in x.unbind(0):
+            outputs, state = step(x_t, state)
+            rows.append(outputs)
+            states.append(state)
+        outputs = tuple(map(torch.stack, zip(*rows, strict=True)))
+        if not self.trajectory:
+            return outputs, state
+        return outputs, map_state(lambda _, *path: torch.stack(path), initial, *states)
 
     def _handed_on(self, h: Tensor, initial: Tensor) -> Tensor:
         """What becomes of ``h`` (T, B, N) in the state: its last value.
@@ -162,7 +196,9 @@ def run_stages(
 
 
 class Process(nn.Module, abc.ABC):
-    """A model along time: N independent lanes, each a chain of affine recurrences.
+    """A model along time: N lanes, each a chain of recurrences.
+
+    The lanes are independent, unless the equations join them (`mixes`).
 
     A subclass gives `initial_state`, `coefficients` and `dynamics`; nothing else is needed for it
     to run step by step, over sequences, and inside `phc_snn.PHC` with every solver.
@@ -174,9 +210,13 @@ class Process(nn.Module, abc.ABC):
         echoes: Whether the output can be other than zero in a step whose input is zero, whatever
             the state; what is under way in a `Delay` does not count. True unless the class that
             gives `dynamics`, or one below it, says otherwise.
+        mixes: Whether matrices at its input and output join the N features.
+        forgets: Whether what was long ago leaves no trace. Not so where energy is conserved.
     """
 
     echoes: ClassVar[bool] = True
+    mixes: ClassVar[bool] = False
+    forgets: ClassVar[bool] = True
     features: int
     check_finite: bool
 

@@ -4,6 +4,7 @@ Any callable from ``snntorch.surrogate`` works wherever a ``spike_grad`` is aske
 is the default because it pickles, and keeps the dtype of its input.
 """
 
+import abc
 import inspect
 import math
 from collections.abc import Callable
@@ -56,26 +57,43 @@ def is_step(spike_grad: Callable[[Tensor], Tensor], like: Tensor) -> bool:
         return False
 
 
-class _FastSigmoidSpike(torch.autograd.Function):
+class _Spike(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, shape: "FastSigmoid") -> Tensor:
+    def forward(x: Tensor, slope: Slope) -> Tensor:
         return heaviside(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, "FastSigmoid"], output: Tensor) -> None:
-        x, ctx.shape = inputs
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Slope], output: Tensor) -> None:
+        x, ctx.slope = inputs
         ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grad_outputs[0] * ctx.shape.derivative(x), None
+        return grad_outputs[0] * ctx.slope.derivative(x), None
+
+
+class Surrogate(abc.ABC):
+    """Base of this package's spike functions: ``H(x)``, 1 for x > 0 and 0 otherwise.
+
+    A subclass is a frozen dataclass and gives the `derivative`.
+    """
+
+    flat: ClassVar[bool] = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        spikes: Tensor = _Spike.apply(x, self)
+        return spikes
+
+    @abc.abstractmethod
+    def derivative(self, x: X) -> X:
+        """What stands for the derivative of the step, in elementary operations."""
 
 
 @dataclass(frozen=True)
-class FastSigmoid:
+class FastSigmoid(Surrogate):
     """``H(x)``, which is 1 for x > 0 and 0 otherwise, with derivative ``(slope |x| + 1)**-2``.
 
     The derivative is that of the fast sigmoid (Zenke and Ganguli 2018); slope 4 as in Chiang 2026.
@@ -90,19 +108,78 @@ class FastSigmoid:
     """
 
     slope: float = 4.0
-    flat: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.slope > 0:
             raise ValueError(f"slope: got {self.slope}, expected a positive number")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        spikes: Tensor = _FastSigmoidSpike.apply(x, self)
-        return spikes
-
     def derivative(self, x: X) -> X:
         """``(slope |x| + 1)**-2``."""
         return 1.0 / (self.slope * x.abs() + 1.0) ** 2
+
+
+@dataclass(frozen=True)
+class Boxcar(Surrogate):
+    """``H(x)`` with derivative 1 for ``-width / 2 < x <= width / 2``, else 0.
+
+    That of the SiLIF family of neurons (Kaiser et al. 2020; Bittar and Garner 2022).
+
+    Args:
+        width: Default 1.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> x = torch.tensor([-0.5, 0.5, 0.6], requires_grad=True)
+        >>> phc.Boxcar()(x).sum().backward()
+        >>> x.grad
+        tensor([0., 1., 0.])
+    """
+
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.width > 0:
+            raise ValueError(f"width: got {self.width}, expected a positive number")
+
+    def derivative(self, x: X) -> X:
+        """1 inside, 0 outside."""
+        half = 0.5 * self.width
+        return (x > -half).to(x.dtype) - (x > half).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Triangle(Surrogate):
+    """``H(x)`` with derivative ``max(0, 1 - |x|)`` (Bellec et al. 2018), as SpikingSSM has it.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> x = torch.tensor([-0.25, 0.0, 2.0], requires_grad=True)
+        >>> phc.Triangle()(x).sum().backward()
+        >>> x.grad
+        tensor([0.7500, 1.0000, 0.0000])
+    """
+
+    def derivative(self, x: X) -> X:
+        """``max(0, 1 - |x|)``."""
+        height = 1.0 - x.abs()
+        return torch.where(height > 0.0, height, 0.0)
+
+
+@dataclass(frozen=True)
+class Tanh:
+    """``tanh(x)``: a bounded activation in the place of spikes, with its own derivative.
+
+    For ``spike_grad`` of neurons whose equations have no spike. By `phc_snn.numerics.sigmoid`, so
+    that it has the same bits in every mode; within 2e-7 (float32) and 4e-16 (float64) of tanh.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> phc.Tanh()(torch.tensor([-20.0, 0.0, 20.0]))
+        tensor([-1.,  0.,  1.])
+    """
+
+    def __call__(self, x: X) -> X:
+        return 2.0 * numerics.sigmoid(2.0 * x) - 1.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +226,7 @@ _KNOWN: dict[str, Callable[..., Slope]] = {
 
 def known_slope(spike_grad: Callable[[Tensor], Tensor]) -> Slope | None:
     """The surrogate derivative of a spike function that is a plain step, if it is known."""
-    if isinstance(spike_grad, FastSigmoid):
+    if isinstance(spike_grad, Surrogate):
         return spike_grad
     if spike_grad is heaviside:
         return _NoSlope()
@@ -200,9 +277,19 @@ class Emit:
         return spikes * torch.zeros_like(spikes).scatter(-1, winner, 1.0)
 
     @property
+    def own(self) -> "Emit":
+        """The spikes that act on their own neuron: inhibition is of those that leave the layer."""
+        return Emit(self.spike_grad) if self.inhibition else self
+
+    @property
     def slope(self) -> Slope | None:
         """The surrogate derivative in elementary operations, where it is known."""
         return known_slope(self.spike_grad)
+
+    @property
+    def graded(self) -> Callable[[X], X] | None:
+        """The function itself, where it is no step but elementary operations."""
+        return self.spike_grad if isinstance(self.spike_grad, Tanh) else None
 
     @property
     def elementwise(self) -> bool:
@@ -213,7 +300,7 @@ class Emit:
             function, "__qualname__", ""
         ).startswith(_STEPS)
         return not self.inhibition and (
-            isinstance(function, FastSigmoid) or function is heaviside or known
+            isinstance(function, Surrogate) or function is heaviside or known
         )
 
 

@@ -3,6 +3,7 @@
 import torch
 
 import phc_snn as phc
+from phc_snn.parameters import Clipped
 from phc_snn.state import tensors
 
 N = 5
@@ -18,6 +19,11 @@ MODELS = {
     "LIF-zero-now": lambda: phc.LIF(N, reset_mechanism="zero", reset_delay=False),
     "CubaLIF": lambda: phc.CubaLIF(N),
     "CubaLIF-zero": lambda: phc.CubaLIF(N, reset_mechanism="zero", reset_input=True),
+    "NormalizedLIF": lambda: phc.NormalizedLIF(N),
+    "AdLIF": lambda: phc.AdLIF(N, a=0.4),  # below 0 some never settle
+    "CAdLIF": lambda: phc.CAdLIF(N),
+    "SiLIF": lambda: phc.SiLIF(N),
+    "CSiLIF": lambda: phc.CSiLIF(N),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),
@@ -29,10 +35,18 @@ MODELS = {
 def vary(process, seed=7):
     """Move every parameter a little, so that no two neurons are alike."""
     generator = torch.Generator().manual_seed(seed)
+    kind = type(process)
+    clipped = [name for name in dir(type(process)) if isinstance(getattr(kind, name), Clipped)]
+    values = {name: getattr(process, name).detach() for name in clipped}
     with torch.no_grad():
         for parameter in process.parameters():
             noise = torch.rand(parameter.shape, generator=generator) - 0.5
             parameter.add_(0.4 * noise.to(parameter.dtype))
+        for name, value in values.items():  # outside of its range it would not act
+            low, high = getattr(kind, name).lower, getattr(kind, name).upper
+            edge = 0.05 * (high - low)
+            moved = value + 4.0 * edge * (torch.rand(value.shape, generator=generator) - 0.5)
+            setattr(process, name, moved.clamp(low + edge, high - edge))
     return process
 
 

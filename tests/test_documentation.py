@@ -65,6 +65,8 @@ def test_public_names_are_documented(name):
 
 def test_api_page_lists_the_public_classes_and_functions():
     listed = set(re.findall(r"::: phc_snn\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.M))
+    assert "neurons" in listed  # the page shows all that this module exports
+    listed |= set(phc_snn.neurons.__all__)
     states = {name for name in phc_snn.__all__ if name.endswith("State")}
     missing = set(phc_snn.__all__) - states - listed - {"Solver"}
     assert missing == set()

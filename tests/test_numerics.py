@@ -190,7 +190,7 @@ def test_linear_stays_as_accurate_as_a_product_for_many_columns(columns):
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # opcheck's own
 @pytest.mark.parametrize(
-    "name", ["tanh", "exp", "log1p", "softplus", "own_sigmoid", "own_softplus"]
+    "name", ["tanh", "cos", "sin", "exp", "log1p", "softplus", "own_sigmoid", "own_softplus"]
 )
 def test_special_functions_inside_a_compiled_graph(name):
     """The operation that stands there: torch's own bits, and the derivative."""

@@ -52,3 +52,42 @@ def test_pickles_copies_and_compares_by_value():
 def test_refuses_a_slope_that_is_not_positive(slope):
     with pytest.raises(ValueError, match=f"slope: got {slope}, expected a positive number"):
         phc.FastSigmoid(slope)
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5])
+def test_boxcar_is_open_below_and_closed_above(width):
+    x = torch.tensor([-0.5, -0.49, 0.0, 0.5, 0.51]) * width
+    x.requires_grad_()
+    (grad,) = torch.autograd.grad(phc.Boxcar(width)(x).sum(), x)
+    assert grad.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+
+
+def test_boxcar_refuses_a_width_that_is_not_positive():
+    with pytest.raises(ValueError, match=r"width: got 0\.0, expected a positive number"):
+        phc.Boxcar(0.0)
+
+
+def test_triangle():
+    x = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 3.0], requires_grad=True)
+    spikes = phc.Triangle()(x)
+    (grad,) = torch.autograd.grad(spikes.sum(), x)
+    assert spikes.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    assert grad.tolist() == [0.0, 0.0, 0.5, 1.0, 0.75, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tanh_is_tanh(dtype):
+    x = torch.linspace(-30.0, 30.0, 601, dtype=dtype, requires_grad=True)
+    y = phc.Tanh()(x)
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    assert y.dtype == grad.dtype == dtype
+    x, y = x.detach(), y.detach()
+    assert_near(y, torch.tanh(x))
+    assert_near(grad, 1.0 - torch.tanh(x).square())
+    assert float(y.abs().max()) <= 1.0
+
+
+@pytest.mark.parametrize("function", [phc.Boxcar(0.5), phc.Triangle(), phc.Tanh()])
+def test_spike_functions_pickle_and_compare_by_value(function):
+    assert pickle.loads(pickle.dumps(function)) == function
+    assert function != phc.FastSigmoid()

@@ -186,6 +186,8 @@ class Symbol:
 def _emit(emit: Emit, excess: Symbol) -> Symbol:
     if emit.inhibition:
         raise UntraceableError("inhibition, which looks at all neurons of a step")
+    if emit.graded is not None:
+        return emit.graded(excess)  # type: ignore[no-any-return]
     if emit.slope is None:
         raise UntraceableError(f"the unknown derivative of the spike function {emit.spike_grad}")
     if emit.slope.flat:

@@ -186,7 +186,7 @@ def shape(value: Any) -> Hashable:
             return ("queue", value.shape[1] > 0)
         return ("lead", *extremes(value)) if value.dtype == torch.long else ()
     if isinstance(value, Emit):
-        return (value.inhibition, value.slope)
+        return (value.inhibition, value.slope, value.graded)
     if isinstance(value, tuple):
         return (type(value), *map(shape, value))
     if isinstance(value, (int, float, str, bool, type(None), Reset)):

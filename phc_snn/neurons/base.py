@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Literal, Protocol, TypedDict, cast
 
 import torch
 from snntorch import SpikingNeuron
@@ -42,13 +42,13 @@ def integrate(x: Tensor, membrane: Tensor, c: Integrating, time: TimeAxis) -> tu
 class NeuronOptions(TypedDict, total=False):
     """Keyword arguments that every neuron takes; see `Neuron`. Names and order are snnTorch's."""
 
-    threshold: Value
+    threshold: Value | None
     spike_grad: Callable[[Tensor], Tensor] | None
     surrogate_disable: bool
     init_hidden: bool
     inhibition: bool
     learn_threshold: bool
-    reset_mechanism: ResetMechanism
+    reset_mechanism: ResetMechanism | None
     state_quant: Literal[False]
     output: bool
     reset_delay: bool
@@ -66,18 +66,21 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
 
     Args:
         features: N, the number of neurons.
-        threshold: Firing threshold, one value or N. Default 1.
+        threshold: Firing threshold, one value or N; None (default) for the model's own, 1 if its
+            equations have none.
         spike_grad: A step at zero with a surrogate derivative, for example from
-            ``snntorch.surrogate``. Default `phc_snn.FastSigmoid`. A delayed reset acts where the
-            voltage is above the threshold, whatever this function gives.
+            ``snntorch.surrogate``; None (default) for the model's own, `phc_snn.FastSigmoid` if its
+            equations have none. Models without spikes have `phc_snn.Tanh`. A delayed reset acts
+            where the voltage is above the threshold, whatever this function gives.
         surrogate_disable: Use the bare step function, without any gradient.
         init_hidden: The layer keeps its own state and returns spikes only.
         inhibition: In each step only the neuron with the highest voltage above its threshold may
             fire. (It acts on the spikes that leave the layer, across all N; snnTorch warns that it
             is an unstable feature.)
         learn_threshold: Make the threshold a parameter.
-        reset_mechanism: ``"none"`` (default), or ``"subtract"`` or ``"zero"`` where the model has a
-            reset (`LIF`, `CubaLIF`). snnTorch's default is ``"subtract"``.
+        reset_mechanism: One of the model's; None (default) for its own: ``"none"``, or where its
+            equations have a reset, that. `LIF` and `CubaLIF` also take ``"subtract"`` and
+            ``"zero"``. snnTorch's default is ``"subtract"``.
         state_quant: False; a quantised state is no affine recurrence.
         output: With ``init_hidden``, return the states as well.
         reset_delay: The reset acts in the step after the spike and lets no gradient through
@@ -87,6 +90,14 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     """
 
     RESETS: ClassVar[tuple[str, ...]] = ("none",)
+    """The mechanisms that the model can have; the first is its own."""
+    SURROGATE: ClassVar[Any] = FastSigmoid()
+    """Spike function of the model where none is given."""
+    EXCITABLE: ClassVar[bool] = True
+    """Strong positive input makes every neuron fire, negative input none. Not so where drawn
+    coefficients decide which sign does what."""
+    THRESHOLD: ClassVar[float] = 1.0
+    """Of the model where none is given."""
     spike_grad: Callable[[Tensor], Tensor]
     threshold: Tensor
     init_hidden: bool
@@ -96,13 +107,13 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         self,
         features: int,
         *,
-        threshold: Value = 1.0,
+        threshold: Value | None = None,
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_threshold: bool = False,
-        reset_mechanism: ResetMechanism = "none",
+        reset_mechanism: ResetMechanism | None = None,
         state_quant: Literal[False] = False,
         output: bool = False,
         reset_delay: bool = True,
@@ -114,11 +125,15 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
                 f"state_quant: got {state_quant!r}, expected False: a quantised state is no affine "
                 "recurrence, so step and scan could not agree; quantise what the layer returns"
             )
+        if reset_mechanism is None:
+            reset_mechanism = cast(ResetMechanism, self.RESETS[0])
+        if threshold is None:
+            threshold = self.THRESHOLD
         rule = self._rule(reset_mechanism, reset_delay, reset_input)
         super().__init__(
             features,
             threshold=per_neuron("threshold", threshold, features).to(torch.get_default_dtype()),
-            spike_grad=FastSigmoid() if spike_grad is None else spike_grad,
+            spike_grad=self.SURROGATE if spike_grad is None else spike_grad,
             surrogate_disable=surrogate_disable,
             init_hidden=init_hidden,
             inhibition=inhibition,
@@ -142,7 +157,12 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         own = list(inspect.signature(cls.__init__).parameters.values())[1:]
         if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
             shared = inspect.signature(Neuron.__init__).parameters.values()
-            own = own[:-1] + [p for p in shared if p.kind is inspect.Parameter.KEYWORD_ONLY]
+            defaults = {"threshold": cls.THRESHOLD, "reset_mechanism": cls.RESETS[0]}
+            own = own[:-1] + [
+                p.replace(default=defaults.get(p.name, p.default))
+                for p in shared
+                if p.kind is inspect.Parameter.KEYWORD_ONLY
+            ]
         cls.__signature__ = inspect.Signature(own)
 
     @classmethod
@@ -153,6 +173,11 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
                 hint = f"; {cls.__name__} has no reset, LIF and CubaLIF do"
             raise ValueError(
                 f"reset_mechanism: got {mechanism!r}, expected one of {cls.RESETS}{hint}"
+            )
+        if len(cls.RESETS) == 1 and mechanism != "none" and not delayed:
+            raise ValueError(
+                f"reset_delay: got False, expected True: {cls.__name__} states its own reset, "
+                "which acts in the step after the spike"
             )
         return Reset(mechanism, delayed, with_input)
 

@@ -241,7 +241,7 @@ class _Formula(torch.autograd.Function):
 
 
 def special(x: Tensor, name: str) -> Tensor:
-    """torch's own ``"tanh"``, ``"exp"``, ``"log1p"`` or ``"softplus"``, also where it is compiled.
+    """torch's own function of this name (`_FUNCTIONS`), also where it is compiled.
 
     ``torch.compile`` would take another implementation, of other bits. The functions above stand in
     a compiled graph in this way too, as ``"own_sigmoid"`` and ``"own_softplus"``.
@@ -254,6 +254,8 @@ def special(x: Tensor, name: str) -> Tensor:
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
+    "cos": torch.cos,
+    "sin": torch.sin,
     "exp": torch.exp,
     "log1p": torch.log1p,
     "softplus": torch.nn.functional.softplus,
@@ -279,6 +281,8 @@ def _keep(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
 
 _SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "tanh": lambda x, y: 1.0 - y * y,
+    "cos": lambda x, y: -torch.sin(x),
+    "sin": lambda x, y: torch.cos(x),
     "exp": lambda x, y: y,
     "log1p": lambda x, y: 1.0 / (1.0 + x),
     "softplus": lambda x, y: torch.sigmoid(x),

@@ -37,7 +37,7 @@ def _from_zero(a: Tensor, b: Tensor) -> Tensor:
     pairs = length // 2
     a_late = a if constant else a[1 : 2 * pairs : 2]
     a_early = a if constant else a[0 : 2 * pairs : 2]
-    odd = _from_zero(_flush(a_late * a_early), a_late * b[0 : 2 * pairs : 2] + b[1 : 2 * pairs : 2])
+    odd = _from_zero(flush(a_late * a_early), a_late * b[0 : 2 * pairs : 2] + b[1 : 2 * pairs : 2])
     out = torch.empty_like(b)
     out[0] = b[0]
     out[1::2] = odd
@@ -45,7 +45,7 @@ def _from_zero(a: Tensor, b: Tensor) -> Tensor:
     return out
 
 
-def _flush(a: Tensor) -> Tensor:
+def flush(a: Tensor) -> Tensor:
     """Replace products of decays that no longer matter by zero.
 
     A product of k decays underflows, and arithmetic on denormal numbers is many times slower than

@@ -1,5 +1,6 @@
 """Recurrences on a single step, for whatever stands for a value: a tensor, or a symbol of one."""
 
+from collections.abc import Callable
 from typing import Any
 
 from phc_snn.scan.reference import affine_step
@@ -17,6 +18,9 @@ class SingleStep:
         self, a: Any, b: Any, threshold: Any, initial: Any, fire: Fire, reset: Reset
     ) -> tuple[Any, Any]:
         return reset_step(a, b, threshold, initial, fire, reset)
+
+    def walk(self, step: Callable[[Any, Any], Any], x: Any, state: Any) -> Any:
+        return step(x, state)
 
     def previous(self, h: Any, initial: Any) -> Any:
         return initial

@@ -23,14 +23,20 @@ def smooth(process):
 def _leaf_state(process, batch):
     with torch.no_grad():
         *_, state = process.scan(signal(process, 7, batch=batch, seed=3))
-    return map_state(lambda s: s.clone().requires_grad_(), state)
+    return map_state(lambda s: s.clone().requires_grad_(s.is_floating_point()), state)
+
+
+def _leaves(state):
+    return [s for s in tensors(state) if s.requires_grad]
 
 
 def _weighted_sum(results):
     """A scalar in which every element of every result has a weight of its own."""
     generator = torch.Generator().manual_seed(11)
     return sum(
-        (r * torch.randn(r.shape, generator=generator, dtype=r.dtype)).sum() for r in results
+        (r * torch.randn(r.shape, generator=generator, dtype=r.dtype)).sum()
+        for r in results
+        if r.is_floating_point()
     )
 
 
@@ -42,20 +48,22 @@ class _Runner(torch.nn.Module):
         self.process, self.run = process, run
 
     def forward(self, x, state):
-        return tuple(outputs_of(self.run(self.process, x, state)))
+        results = outputs_of(self.run(self.process, x, state))
+        return tuple(r for r in results if r.is_floating_point())
 
 
 def contract_gradients_match_finite_differences(process):
     process = smooth(process)
     state = _leaf_state(process, 2)
-    leaves = tensors(state)
+    leaves = _leaves(state)
     for run in (in_steps, lambda p, x, s: p.scan(x, s)):
         runner = _Runner(process, run)
         names = [name for name, _ in runner.named_parameters()]
 
         def function(x, *rest, runner=runner, names=names):
             values = dict(zip(names, rest[len(leaves) :], strict=True))
-            given = type(state)(*rest[: len(leaves)])
+            floating = iter(rest[: len(leaves)])
+            given = map_state(lambda s: next(floating) if s.requires_grad else s, state)
             return functional_call(runner, values, (x, given))
 
         inputs = [signal(process, 5, batch=2) + 0.1, *leaves, *process.parameters()]
@@ -64,7 +72,7 @@ def contract_gradients_match_finite_differences(process):
 
 
 def _gradients(process, run, x, state):
-    leaves = [x, *tensors(state), *process.parameters()]
+    leaves = [x, *_leaves(state), *process.parameters()]
     total = _weighted_sum(outputs_of(run(process, x, state)))
     if not total.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
@@ -93,7 +101,7 @@ def contract_gradients_flow(process):
         grad_x, *others = _gradients(process, run, x, state)
         assert bool((grad_x[-1] != 0).any())
         assert bool((grad_x[0] != 0).any())
-        for gradient, leaf in zip(others, [*tensors(state), *process.parameters()], strict=True):
+        for gradient, leaf in zip(others, [*_leaves(state), *process.parameters()], strict=True):
             assert bool(torch.isfinite(gradient).all())
             assert bool((gradient != 0).any()), f"no gradient for a tensor of {tuple(leaf.shape)}"
 

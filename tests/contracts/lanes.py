@@ -39,9 +39,11 @@ def contract_neurons_do_not_mix(process):
     changed = x.clone()
     changed[..., 2] = signal(process, 20, seed=1)[..., 2] + 1.0
     others = [0, 1, 3, 4]
-    for got, wanted in zip(
-        outputs_of(process.scan(changed)), outputs_of(process.scan(x)), strict=True
-    ):
+    results = process.scan(changed), process.scan(x)
+    if process.mixes:
+        assert not torch.equal(*(outputs[1][..., others] for outputs in results))
+        return
+    for got, wanted in zip(*map(outputs_of, results), strict=True):
         assert_same_bits(got[..., others], wanted[..., others])
 
 
@@ -50,15 +52,20 @@ def contract_permuted_neurons_give_permuted_results(process):
     """No neuron is special: what belongs to one is its parameters, its input and its state."""
     order = torch.tensor([3, 0, 4, 2, 1])
     permuted = copy.deepcopy(process)
+
+    def reordered(tensor):
+        return tensor[..., order] if tensor.shape[-1] == process.features else tensor
+
     for tensor in [*permuted.parameters(), *permuted.buffers()]:
-        if tensor.shape == (process.features,):
-            tensor.copy_(tensor[order].clone())
+        for axis, size in enumerate(tensor.shape):
+            if size == process.features:
+                tensor.copy_(tensor.index_select(axis, order))
     x = signal(process, 20)
     *_, state = process.scan(signal(process, 6, seed=1))
     expected = outputs_of(process.scan(x, state))
-    actual = outputs_of(permuted.scan(x[..., order], map_state(lambda s: s[..., order], state)))
+    actual = outputs_of(permuted.scan(x[..., order], map_state(reordered, state)))
     for got, wanted in zip(actual, expected, strict=True):
-        assert_same_bits(got, wanted[..., order])
+        assert_same_bits(got, reordered(wanted))
 
 
 @torch.no_grad()
@@ -66,9 +73,12 @@ def contract_keeps_dtype(process):
     for dtype in DTYPES:
         x = signal(process, 6, dtype=dtype)
         scanned = process.scan(x)
-        assert {t.dtype for t in outputs_of(scanned)} == {dtype}
-        assert {t.dtype for t in outputs_of(process.step(x[0], scanned[-1]))} == {dtype}
-        assert {t.dtype for t in tensors(process.initial_state(2, dtype=dtype))} == {dtype}
+        for found in (
+            outputs_of(scanned),
+            outputs_of(process.step(x[0], scanned[-1])),
+            tensors(process.initial_state(2, dtype=dtype)),
+        ):
+            assert {t.dtype for t in found if t.is_floating_point()} == {dtype}
 
 
 @torch.no_grad()

@@ -84,7 +84,7 @@ def contract_given_state_matters(process):
 
 @torch.no_grad()
 def contract_forgets(process):
-    """Two pasts are one in the long run: every trace decays."""
+    """Two pasts are one in the long run: every trace decays, unless energy is conserved."""
     _, *_, one = process.scan(signal(process, 50, seed=5) + 0.5)
     _, *_, other = process.scan(signal(process, 50, seed=6))
     x = torch.zeros_like(signal(process, 3000))
@@ -94,7 +94,8 @@ def contract_forgets(process):
     def gap(a, b):
         return max(float((p - q).abs().max()) for p, q in zip(tensors(a), tensors(b), strict=True))
 
-    assert gap(late, other_late) <= 0.05 * gap(one, other)
+    left = gap(late, other_late) / gap(one, other)
+    assert left <= 0.05 if process.forgets else 0.05 < left < 20.0
 
 
 @torch.no_grad()
@@ -134,11 +135,17 @@ def contract_memory_layout_is_irrelevant(process):
 def contract_input_drives_output(process):
     """Strong input gets through, and a neuron is silent without any."""
     first = process.scan(torch.full((30, 2, process.features), 20.0))[0]
+    if not getattr(process, "EXCITABLE", True):
+        other = process.scan(torch.full((30, 2, process.features), -20.0))[0]
+        assert bool(((first != 0) | (other != 0)).any(0).all())
+        assert float(torch.maximum(first.abs(), other.abs()).max()) <= 1.0
+        assert not bool(process.scan(torch.zeros(30, 2, process.features))[0].any())
+        return
     assert bool((first != 0).any())
     if isinstance(process, phc.Neuron):
         assert set(first.unique().tolist()) <= {0.0, 1.0}
-        # A reset that takes the next input too lets a neuron fire in every second step.
-        assert bool((first[-2:] == 1).any(0).all())
+        # Not in every step: a reset may take the next input too, and adaptation what follows.
+        assert bool((first == 1).any(0).all())
         silent = process.scan(torch.full((30, 2, process.features), -20.0))[0]
         assert not bool(silent.any())
 
