@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from phc_snn import numerics
 from phc_snn.checks import check_finite, check_input, check_positive, check_state, values_are_known
 from phc_snn.encoder import Encoder
-from phc_snn.named import NeuronName, TopologyName, make_neuron, make_topology
-from phc_snn.neurons import LIF
+from phc_snn.named import NEURONS, NeuronName, TopologyName, make_neuron, make_topology
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.outputs import ParameterCount, PHCSSMOutput, PHCSSMState
 from phc_snn.padding import Across, check_lengths
@@ -45,8 +44,8 @@ class PHCSSM(nn.Module):
         in_features: D_in, channels of the input.
         num_classes: C.
         neurons: N. Default 64.
-        neuron: ``"alif"`` (default), or ``"lif"``: membrane and threshold only, without adaptation
-            or suppression.
+        neuron: ``"alif"`` (default), or any other model of `phc_snn.neurons` by its name in lower
+            case: ``"lif"``, ``"silif"``, ...
         topology: ``"feedforward"`` or ``"bidirectional"`` (two regions, 80 % excitatory), or a
             `Topology` of N neurons.
         readout: ``"voltage"`` or ``"spike"``: what is averaged over time, of the excitatory neurons
@@ -139,7 +138,13 @@ class PHCSSM(nn.Module):
         synapses: list[Process] = [Delay(neurons, delay)]
         if plasticity:
             synapses.append(TsodyksMarkram(neurons, release=release))
-        cell = make_neuron(neuron, neurons, refractory_lag, drive_transform)
+        cell = make_neuron(
+            neuron,
+            neurons,
+            generator,
+            refractory_lag=refractory_lag or None,
+            drive_transform=None if drive_transform == "identity" else drive_transform,
+        )
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
         self.network = PHC(cell, synapses, connectome, drive=drive, solver=solver)
         self.network.check_finite = False  # the door is here
@@ -269,7 +274,8 @@ class PHCSSM(nn.Module):
         """Cross-entropy plus the rate and voltage terms of each region (Eq. 19); a scalar.
 
         Rate and voltage are means over the neurons and over the samples' own steps: padding that
-        ``lengths`` told `forward` of does not count.
+        ``lengths`` told `forward` of does not count. The rate of neurons without spikes is the
+        mean square of what they send.
 
         Args:
             output: What `forward` returned.
@@ -298,7 +304,9 @@ class PHCSSM(nn.Module):
         loss = weighted_mean(loss, len(labels), across)
         if spikes.numel() == 0:
             return loss  # no step, no rate
-        rates = mean_over_steps(spikes, output.lengths, across)
+        graded = self.network.neuron.emit.graded is not None
+        sent = spikes.square() if graded else spikes  # of a graded signal its power
+        rates = mean_over_steps(sent, output.lengths, across)
         powers = mean_over_steps(voltage.square(), output.lengths, across)
         for name, _ in _regions(self.topology):
             members = getattr(self, f"neurons_{name}")
@@ -326,7 +334,7 @@ class PHCSSM(nn.Module):
             "in_features": self.in_features,
             "num_classes": self.num_classes,
             "neurons": network.features,
-            "neuron": "lif" if isinstance(network.neuron, LIF) else "alif",
+            "neuron": next(n for n, model in NEURONS.items() if type(network.neuron) is model),
             "topology": self.topology.to_dict(),
             "readout": self.readout,
             "windows": self.windows,

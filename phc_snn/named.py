@@ -1,14 +1,28 @@
 """Parts of a model by their names, with the initial values that a `PHCSSM` has."""
 
-from typing import Literal, get_args
+import inspect
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from phc_snn.neurons import ALIF, LIF
-from phc_snn.neurons.alif import DriveTransform
+import torch
+
+from phc_snn import neurons as models
 from phc_snn.neurons.base import Neuron
 from phc_snn.synapses import Topology
 
 TopologyName = Literal["feedforward", "bidirectional"]
-NeuronName = Literal["alif", "lif"]
+
+NEURONS: dict[str, type[Neuron]] = {
+    name.lower(): model
+    for name, model in ((name, getattr(models, name)) for name in models.__all__)
+    if issubclass(model, Neuron) and not inspect.isabstract(model)
+}
+"""Every neuron model by its name in lower case."""
+
+# The names are those of the models that there are, which a type checker cannot know.
+if TYPE_CHECKING:
+    NeuronName = str
+else:
+    NeuronName = Literal[tuple(NEURONS)]
 
 
 def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: int = 2) -> Topology:
@@ -31,30 +45,35 @@ def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: i
     return make(neurons, regions=regions)
 
 
+def neuron_class(name: str) -> type[Neuron]:
+    """A neuron model by its name, in capitals or not.
+
+    Raises:
+        ValueError: Another name.
+    """
+    found = NEURONS.get(name.lower()) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"neuron: got {name!r}, expected one of {tuple(NEURONS)}")
+    return found
+
+
 def make_neuron(
-    name: NeuronName,
-    neurons: int,
-    refractory_lag: Literal[0, 1] = 0,
-    drive_transform: DriveTransform = "identity",
+    name: NeuronName, neurons: int, generator: torch.Generator | None = None, **options: Any
 ) -> Neuron:
     """A neuron by its name, with the initial values of a `PHCSSM`.
 
+    Args:
+        name: See `neuron_class`.
+        neurons: N.
+        generator: Source of what the model draws.
+        options: Of the model; those that are None are left out.
+
     Raises:
-        ValueError: Another name, or options of ``"alif"`` for another one.
+        ValueError: Another name, or options that this model does not have.
     """
-    if name == "alif":
-        # A softplus drive is never negative and its adaptation is not scaled: another start.
-        published = drive_transform == "softplus"
-        return ALIF(
-            neurons,
-            refractory_lag=refractory_lag,
-            drive_transform=drive_transform,
-            adaptation_strength=0.05 if published else 1.0,
-            threshold=1.7 if published else 0.5,
-            learn_threshold=True,
-        )
-    if name != "lif":
-        raise ValueError(f"neuron: got {name!r}, expected one of {get_args(NeuronName)}")
-    if refractory_lag or drive_transform != "identity":
-        raise ValueError("neuron: 'lif' has no refractory_lag and no drive_transform; take 'alif'")
-    return LIF(neurons, membrane_decay=0.7, threshold=0.5, learn_threshold=True)
+    model = neuron_class(name)
+    options = {key: value for key, value in options.items() if value is not None}
+    unknown = [key for key in options if key not in inspect.signature(model).parameters]
+    if unknown:
+        raise ValueError(f"neuron: {name!r} has no {' and no '.join(unknown)}; take 'alif'")
+    return model.for_network(neurons, generator=generator, **options)

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from phc_snn.convert.attribution import CAUSES, Attribution
@@ -20,7 +19,9 @@ class Comparison:
         solution: The solver's `Solution`.
         logits: (B, C) for a `PHCSSM`, else None.
         seconds: Time of one run.
-        differing_spikes: Neuron-steps at which one fires and the other does not.
+        differing_spikes: Neuron-steps at which one fires and the other does not; of neurons that
+            send graded signals, those at which the two are not equal, and a signal that is not
+            zero counts as a spike.
         spike_difference: That number per spike of the reference (NaN if it is silent).
         step_difference: That number per neuron-step.
         first_differing_step: First step, over all samples, with a differing spike; None if none.
@@ -80,7 +81,7 @@ class Comparison:
             content[f"from_{cause}"] = self.attribution and getattr(self.attribution, cause)
         present = len(solution.sweeps) > 0
         content |= {
-            "spikes": int(solution.spikes.sum(dtype=torch.float64)),
+            "spikes": int(solution.spikes.count_nonzero()),
             "sweeps_median": float(solution.sweeps.double().median()) if present else None,
             "sweeps_max": int(solution.sweeps.max()) if present else None,
             "work_mean": float(solution.work.mean()) if present else None,
@@ -125,7 +126,7 @@ def differences(
     steps = differing.any(-1).any(-1).nonzero()
     error = (solution.voltage - truth.voltage).double()
     count = int(differing.sum())
-    spikes = float(truth.spikes.sum(dtype=torch.float64))
+    spikes = int(truth.spikes.count_nonzero())
     size = max(differing.numel(), 1)
     distance = van_rossum_distance(solution.spikes, truth.spikes, time_constant)
     return {

@@ -1,7 +1,7 @@
 """Adaptive leaky integrate-and-fire with reset: the recurrence that SiLIF parametrises anew."""
 
 import math
-from typing import Any, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -121,6 +121,8 @@ class AdLIF(Adaptive):
     adaptation_decay = Clipped(math.exp(-1 / 30), math.exp(-1 / 120))
     a = Clipped(-1.0, 1.0)
     b = Clipped(0.0, 2.0)
+    # Its input is multiplied by 1 - membrane_decay, so the threshold has to be as low.
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.05, "a": 0.0, "b": 0.1}
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Adaptive leaky integrate-and-fire: the Neuron Layer of PHC (Chiang 2026, Eqs. 2-6)."""
 
 import math
-from typing import Literal, NamedTuple, Unpack, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -86,6 +86,7 @@ class ALIF(Neuron):
     adaptation_strength = Constrained(0.0)
     suppression_decay = Constrained(0.0, 0.99)
     suppression_strength = Constrained(0.0)
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.5}
 
     def __init__(
         self,
@@ -116,6 +117,15 @@ class ALIF(Neuron):
         kind.adaptation_strength.create(self, features, adaptation_strength)
         kind.suppression_decay.create(self, features, suppression_decay)
         kind.suppression_strength.create(self, features, suppression_strength)
+
+    @classmethod
+    def for_network(
+        cls, features: int, *, generator: torch.Generator | None = None, **options: Any
+    ) -> Self:
+        # A softplus drive is never negative and its adaptation is not scaled: another start.
+        if options.get("drive_transform") == "softplus":
+            options = {"adaptation_strength": 0.05, "threshold": 1.7, **options}
+        return super().for_network(features, generator=generator, **options)
 
     def initial_state(
         self,

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, TypedDict, cast
+from typing import Any, ClassVar, Literal, Protocol, Self, TypedDict, cast
 
 import torch
 from snntorch import SpikingNeuron
@@ -98,6 +98,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     coefficients decide which sign does what."""
     THRESHOLD: ClassVar[float] = 1.0
     """Of the model where none is given."""
+    NETWORK: ClassVar[dict[str, Any]] = {}
+    """First values in a `phc_snn.PHCSSM`, where they are not those of the model alone."""
     spike_grad: Callable[[Tensor], Tensor]
     threshold: Tensor
     init_hidden: bool
@@ -180,6 +182,21 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
                 "which acts in the step after the spike"
             )
         return Reset(mechanism, delayed, with_input)
+
+    @classmethod
+    def for_network(
+        cls, features: int, *, generator: torch.Generator | None = None, **options: Any
+    ) -> Self:
+        """N neurons with the first values that a `phc_snn.PHCSSM` starts from.
+
+        Args:
+            features: N.
+            generator: Source of what is drawn, if anything is.
+            options: Of the model.
+        """
+        if "generator" in inspect.signature(cls).parameters:
+            options["generator"] = generator
+        return cls(features, **{"learn_threshold": True, **cls.NETWORK, **options})
 
     @property
     def reset_mechanism(self) -> str:

@@ -1,5 +1,7 @@
 """Constrained AdLIF: `AdLIF` with the ranges of Deckers et al. 2024."""
 
+from typing import Any, ClassVar
+
 from phc_snn.neurons.adlif import AdLIF
 from phc_snn.parameters import Clipped
 
@@ -21,3 +23,4 @@ class CAdLIF(AdLIF):
     adaptation_decay = Clipped(0.96, 0.99)
     a = Clipped(0.0, 1.0)
     b = Clipped(0.0, 2.0)
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.05}

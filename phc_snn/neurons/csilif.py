@@ -1,7 +1,7 @@
 """C-SiLIF: a complex membrane, as of a diagonal state-space model, with a reset."""
 
 import math
-from typing import Any, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,7 @@ class CSiLIF(Resetting):
     """
 
     EXCITABLE = False
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.5, "b": 0.5}
     decay_rate = Constrained(0.0, exponential=True)
     time_step = Constrained(0.0, exponential=True)
     frequency: Tensor

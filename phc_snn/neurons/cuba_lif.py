@@ -1,6 +1,6 @@
 """Current-based leaky integrate-and-fire: snnTorch's ``Synaptic``."""
 
-from typing import NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -59,6 +59,7 @@ class CubaLIF(Neuron):
     current_decay = Constrained(0.0, 1.0, exact=True)
     membrane_decay = Constrained(0.0, 1.0, exact=True)
     RESETS = ("none", "subtract", "zero")
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 7.0}
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Leaky integrate-and-fire: snnTorch's ``Leaky``, with and without its reset."""
 
-from typing import NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -61,6 +61,7 @@ class LIF(Neuron):
 
     membrane_decay = Constrained(0.0, 1.0, exact=True)
     RESETS = ("none", "subtract", "zero")
+    NETWORK: ClassVar[dict[str, Any]] = {"membrane_decay": 0.7, "threshold": 0.5}
 
     def __init__(
         self, features: int, *, membrane_decay: Value = 0.9, **options: Unpack[NeuronOptions]

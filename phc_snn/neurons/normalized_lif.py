@@ -1,7 +1,7 @@
 """Leaky integrate-and-fire with reset and a normalised input: the baseline of the SiLIF work."""
 
 import math
-from typing import Any, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -58,6 +58,7 @@ class NormalizedLIF(Resetting):
     """
 
     membrane_decay = Clipped(math.exp(-1 / 5), math.exp(-1 / 25))
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.06}
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """SiLIF: AdLIF with a learned time step and logarithmic rates."""
 
 import math
-from typing import Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 
@@ -47,6 +47,7 @@ class SiLIF(Adaptive):
     time_step = Constrained(0.0, exponential=True)
     a = Clipped(0.0, 1.0)
     b = Clipped(0.0, 2.0)
+    NETWORK: ClassVar[dict[str, Any]] = {"threshold": 0.05}
 
     def __init__(
         self,

@@ -117,8 +117,8 @@ class RSTDP:
         Raises:
             TypeError: Spikes that are not a floating-point tensor, or lengths that are not
                 integers.
-            ValueError: A wrong shape, lengths outside 0 to T, or NaN or Inf, which on a GPU nothing
-                looks for.
+            ValueError: A wrong shape, lengths outside 0 to T, or other values than 0 and 1, for
+                which nothing looks on a GPU.
         """
         features = spikes.shape[-1] if isinstance(spikes, Tensor) and spikes.dim() else 0
         check_input("spikes", spikes, ("T", "B", "N"), features)
@@ -132,6 +132,11 @@ class RSTDP:
         # Whatever is not finite makes the sum so too, and one sum costs less than a look at each.
         if _is_at_hand(spikes) and not math.isfinite(spikes.sum()):
             raise ValueError("spikes: got NaN or Inf, expected 0 and 1; clean what made them")
+        if _is_at_hand(spikes) and not torch.equal(spikes, spikes * spikes):
+            raise ValueError(
+                "spikes: got other values than 0 and 1, expected spikes; give the neurons a spike "
+                "function (spike_grad=phc_snn.FastSigmoid())"
+            )
         effect = self._effect(spikes).flatten(0, 1).T
         total = linear_of_spikes(spikes.flatten(0, 1).T, effect)
         if across is not None:

@@ -89,7 +89,7 @@ class TrainConfig:
     )
 
     # Network
-    neuron: NeuronName = setting("alif", "Neuron: alif, or lif (no adaptation).")
+    neuron: NeuronName = setting("alif", "Neuron model.")
     neurons: int = setting(80, "Neurons in the network.", least=1)
     members: int = setting(1, "Networks that are trained together and decide together.", least=1)
     topology: TopologyName = setting("bidirectional", "Connections between regions.")

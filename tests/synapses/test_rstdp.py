@@ -290,7 +290,7 @@ def test_autograd_and_optimiser_are_left_alone(dale):
     optimizer.step()
     gradient = parameter.grad.clone()
     state = {k: v.clone() for k, v in optimizer.state[parameter].items()}
-    spikes = torch.rand(6, 2, 5, requires_grad=True)
+    spikes = (torch.rand(6, 2, 5) < 0.5).float().requires_grad_()
     reward = torch.tensor(0.5, requires_grad=True)
     before = parameter.detach().clone()
     phc.RSTDP().update(connectome, spikes, reward)
@@ -428,3 +428,14 @@ def test_spikes_of_another_network():
         phc.RSTDP().update(chain(None), torch.ones(3, 2, 4), 1.0)
     with pytest.raises(ValueError, match="spikes: is on meta, the connectome on cpu; move one"):
         phc.RSTDP().update(chain(None), torch.ones(3, 2, 5, device="meta"), 1.0)
+
+
+def test_refuses_signals_that_are_no_spikes():
+    connectome = chain(None)
+    before = connectome.raw_weight.detach().clone()
+    for value in (0.5, -1.0, 2.0):
+        spikes = torch.zeros(6, 2, 5)
+        spikes[3, 1, 2] = value
+        with pytest.raises(ValueError, match="spikes: got other values than 0 and 1"):
+            phc.RSTDP().update(connectome, spikes, torch.tensor(0.5))
+    assert_same_bits(connectome.raw_weight.detach(), before)

@@ -207,7 +207,7 @@ def test_the_measurement_says_that_it_does_not_read_events(config):
         ({"shift": -1}, "shift: got -1, expected 0 or more"),
         ({"dropout": 1.0}, r"dropout: got 1\.0, expected 0\.0 to 0\.99"),
         ({"dale": "nobody"}, "dale: got 'nobody', expected one of 'construction', 'projection'"),
-        ({"neuron": "lif", "drive_transform": "softplus"}, "neuron: 'lif' has no refractory_lag"),
+        ({"neuron": "lif", "drive_transform": "softplus"}, "neuron: 'lif' has no drive_transform"),
         ({"learning_rate": "fast"}, "learning_rate: got 'fast', expected a number"),
         ({"epochs": -1}, "epochs: got -1, expected 0 or more"),
         ({"batch_size": 0}, "batch_size: got 0"),
