@@ -16,6 +16,7 @@ from torch.func import functional_call, stack_module_state
 import phc_snn as phc
 from phc_snn import numerics
 from phc_snn.kernels import cpu, gpu, gpu_linear, run
+from phc_snn.named import NEURONS
 from phc_snn.scan import reference, triton
 from phc_snn.state import tensors
 from tests.builders import currents, make_network
@@ -96,6 +97,15 @@ def compare_mapped():
             assert_near(b, a, 1e-5)
 
 
+def is_traced(network):
+    """Whether kernels take the equations of the neurons."""
+    x = currents(network, 2).to(next(network.parameters()).dtype)
+    state = network.initial_state(x.shape[1], dtype=x.dtype)
+    run._found.clear()
+    run._kernels = lambda device: cpu.Kernel
+    return network.circuit(x.dtype).sweep_refusal(x, state) is None
+
+
 def compare_products():
     for lead in ((), (3,)):
         for rows, columns, width in ((1, 1, 1), (70, 6, 16), (5, 128, 130), (65, 100, 7)):
@@ -147,6 +157,13 @@ def main():
     network = make_network(features=features, synapses=[delays], dtype=torch.float32)
     compare(network, 33, phc.Jacobi(2))
     compare(network, 33, phc.Sequential())
+    for name in NEURONS:
+        generator = torch.Generator().manual_seed(0)
+        network = phc.PHCSSM(2, 2, neurons=5, neuron=name, generator=generator).network
+        if is_traced(network):
+            print(name)
+            compare(network, 17, phc.Sequential())
+            compare(network, 17, phc.Jacobi(1))
     a_network_that_is_too_large_is_known_beforehand()
 
 

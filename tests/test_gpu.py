@@ -6,6 +6,7 @@ from torch.func import functional_call, stack_module_state
 
 import phc_snn as phc
 from phc_snn import numerics
+from phc_snn.named import NEURONS
 from tests.builders import make_network
 from tests.tolerances import assert_near, assert_same_bits
 
@@ -256,3 +257,19 @@ def test_memory_of_rstdp_grows_with_the_spikes_alone():
     before = torch.cuda.memory_allocated()
     rule.change(spikes)
     assert torch.cuda.max_memory_allocated() - before <= 10 * spikes.nbytes
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_neuron_in_a_network_has_the_bits_of_its_steps(name):
+    generator = torch.Generator().manual_seed(0)
+    model = phc.PHCSSM(4, 3, neurons=16, neuron=name, generator=generator).cuda()
+    network, x = model.network, model.encoder(torch.randn(50, 3, 4, device="cuda"))
+    whole = network(x, solver=phc.Sequential())
+    assert bool(whole.spikes.any())
+    assert_same_bits(network(x, solver=phc.Exact()).spikes, whole.spikes)
+    state = None
+    for t, x_t in enumerate(x):
+        spikes, voltage, state = network.step(x_t, state)
+        assert_same_bits(spikes, whole.spikes[t])
+        assert_same_bits(voltage, whole.voltage[t])
