@@ -42,3 +42,17 @@ MODELS: dict[str, Published] = {
     "PHCSSM, feedforward": _on((80.0, 3.7), (53.3, 7.0), (9_421, 1_748)),
     "PHCSSM, bidirectional": _on((79.3, 4.0), (53.7, 5.2), (9_421, 1_748)),
 }
+
+CORES: dict[str, str] = {
+    "SiLIF": "SSC 82.0, GSC 95.3 (512 wide)",
+    "CSiLIF": "SHD 95.1 (128 wide; the epoch chosen on the test set)",
+    "PSpikeSSM": "psMNIST 98.4, SC10 95.6 (two-sided)",
+    "LRU": "SCP1 84.5, MotorImagery 51.9",
+    "S5": "SCP1 87.1, MotorImagery 53.0",
+    "LinOSSIM": "SCP1 87.8, MotorImagery 60.0",
+    "LinOSSIMEX": "SCP1 87.5, MotorImagery 57.9",
+    "LrcSSM": "SCP1 85.2, MotorImagery 58.6",
+    "ALIF": "PHCSSM: SCP1 80.0, MotorImagery 53.7",
+}
+"""Of a neuron model by itself or in its authors' stack, test accuracies in %; SiLIF and C-SiLIF,
+P-SpikeSSM (Bal and Sengupta 2024), and the sets of `MODELS`."""

@@ -63,7 +63,8 @@ class Resetting(Neuron):
         """`scan` as a fixed point: spikes frozen, one scan that is parallel over time, again.
 
         Equal to `scan` to rounding where ``certified``: a voltage nearer to the threshold than
-        rounding can fall on the other side. Random input takes tens of sweeps for tens of steps and
+        rounding can fall on the other side, and a neuron that drives itself (`AdLIF` with ``a``
+        below 0) makes much of little. Random input takes tens of sweeps for tens of steps and
         some 200 for 1000, so `scan` does not take this way by itself. No gradient.
 
         Args:
