@@ -274,8 +274,7 @@ class PHCSSM(nn.Module):
         """Cross-entropy plus the rate and voltage terms of each region (Eq. 19); a scalar.
 
         Rate and voltage are means over the neurons and over the samples' own steps: padding that
-        ``lengths`` told `forward` of does not count. The rate of neurons without spikes is the
-        mean square of what they send.
+        ``lengths`` told `forward` of does not count.
 
         Args:
             output: What `forward` returned.
@@ -304,9 +303,7 @@ class PHCSSM(nn.Module):
         loss = weighted_mean(loss, len(labels), across)
         if spikes.numel() == 0:
             return loss  # no step, no rate
-        graded = self.network.neuron.emit.graded is not None
-        sent = spikes.square() if graded else spikes  # of a graded signal its power
-        rates = mean_over_steps(sent, output.lengths, across)
+        rates = mean_over_steps(spikes, output.lengths, across)
         powers = mean_over_steps(voltage.square(), output.lengths, across)
         for name, _ in _regions(self.topology):
             members = getattr(self, f"neurons_{name}")

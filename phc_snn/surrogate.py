@@ -166,20 +166,23 @@ class Triangle(Surrogate):
 
 
 @dataclass(frozen=True)
-class Tanh:
-    """``tanh(x)``: a bounded activation in the place of spikes, with its own derivative.
+class RectifiedTanh:
+    """``max(tanh(x), 0)``: a firing rate in the place of spikes, with its own derivative.
 
-    For ``spike_grad`` of neurons whose equations have no spike. By `phc_snn.numerics.sigmoid`, so
-    that it has the same bits in every mode; within 2e-7 (float32) and 4e-16 (float64) of tanh.
+    For ``spike_grad`` of neurons whose equations have no spike. From 0 to 1, as spikes are: a
+    negative signal would turn Dale's law around, and a synapse's resources would grow by it without
+    end. By `phc_snn.numerics.sigmoid`, so that it has the same bits in every mode; within 2e-7
+    (float32) and 4e-16 (float64) of tanh.
 
     Example:
         >>> import torch, phc_snn as phc
-        >>> phc.Tanh()(torch.tensor([-20.0, 0.0, 20.0]))
-        tensor([-1.,  0.,  1.])
+        >>> phc.RectifiedTanh()(torch.tensor([-20.0, 0.0, 20.0]))
+        tensor([0., 0., 1.])
     """
 
     def __call__(self, x: X) -> X:
-        return 2.0 * numerics.sigmoid(2.0 * x) - 1.0
+        tanh = 2.0 * numerics.sigmoid(2.0 * x) - 1.0
+        return torch.where(tanh > 0.0, tanh, 0.0)
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,7 @@ class Emit:
     @property
     def graded(self) -> Callable[[X], X] | None:
         """The function itself, where it is no step but elementary operations."""
-        return self.spike_grad if isinstance(self.spike_grad, Tanh) else None
+        return self.spike_grad if isinstance(self.spike_grad, RectifiedTanh) else None
 
     @property
     def elementwise(self) -> bool:

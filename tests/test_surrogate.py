@@ -76,18 +76,19 @@ def test_triangle():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_tanh_is_tanh(dtype):
+def test_rectified_tanh(dtype):
     x = torch.linspace(-30.0, 30.0, 601, dtype=dtype, requires_grad=True)
-    y = phc.Tanh()(x)
+    y = phc.RectifiedTanh()(x)
     (grad,) = torch.autograd.grad(y.sum(), x)
     assert y.dtype == grad.dtype == dtype
     x, y = x.detach(), y.detach()
-    assert_near(y, torch.tanh(x))
-    assert_near(grad, 1.0 - torch.tanh(x).square())
-    assert float(y.abs().max()) <= 1.0
+    assert_near(y, torch.tanh(x).clamp(min=0.0))
+    assert_near(grad, torch.where(y > 0.0, 1.0 - torch.tanh(x).square(), 0.0))
+    assert float(y.min()) == 0.0
+    assert 1.0 - 1e-15 < float(y.max()) <= 1.0
 
 
-@pytest.mark.parametrize("function", [phc.Boxcar(0.5), phc.Triangle(), phc.Tanh()])
+@pytest.mark.parametrize("function", [phc.Boxcar(0.5), phc.Triangle(), phc.RectifiedTanh()])
 def test_spike_functions_pickle_and_compare_by_value(function):
     assert pickle.loads(pickle.dumps(function)) == function
     assert function != phc.FastSigmoid()

@@ -70,8 +70,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
             equations have none.
         spike_grad: A step at zero with a surrogate derivative, for example from
             ``snntorch.surrogate``; None (default) for the model's own, `phc_snn.FastSigmoid` if its
-            equations have none. Models without spikes have `phc_snn.Tanh`. A delayed reset acts
-            where the voltage is above the threshold, whatever this function gives.
+            equations have none. Models without spikes have `phc_snn.RectifiedTanh`. A delayed reset
+            acts where the voltage is above the threshold, whatever this function gives.
         surrogate_disable: Use the bare step function, without any gradient.
         init_hidden: The layer keeps its own state and returns spikes only.
         inhibition: In each step only the neuron with the highest voltage above its threshold may
