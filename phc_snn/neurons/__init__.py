@@ -3,19 +3,23 @@
 from phc_snn.neurons.adlif import AdLIF, AdLIFState
 from phc_snn.neurons.alif import ALIF, ALIFState
 from phc_snn.neurons.base import Neuron
+from phc_snn.neurons.binary_s4d import BinaryS4D
 from phc_snn.neurons.cadlif import CAdLIF
 from phc_snn.neurons.csilif import CSiLIF, CSiLIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
+from phc_snn.neurons.s4d import S4D, S4DState
 from phc_snn.neurons.silif import SiLIF
 
 __all__ = [
     "ALIF",
     "LIF",
+    "S4D",
     "ALIFState",
     "AdLIF",
     "AdLIFState",
+    "BinaryS4D",
     "CAdLIF",
     "CSiLIF",
     "CSiLIFState",
@@ -25,5 +29,6 @@ __all__ = [
     "Neuron",
     "NormalizedLIF",
     "NormalizedLIFState",
+    "S4DState",
     "SiLIF",
 ]
