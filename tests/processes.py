@@ -26,6 +26,7 @@ MODELS = {
     "CSiLIF": lambda: phc.CSiLIF(N),
     "S4D": lambda: phc.S4D(N, modes=4, time_step=0.1),  # the slowest of the usual ones stay long
     "BinaryS4D": lambda: phc.BinaryS4D(N, modes=3, time_step=0.1),
+    "SpikingSSM": lambda: phc.SpikingSSM(N, modes=4, time_step=0.1),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),

@@ -11,6 +11,7 @@ from phc_snn.neurons.lif import LIF, LIFState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
 from phc_snn.neurons.s4d import S4D, S4DState
 from phc_snn.neurons.silif import SiLIF
+from phc_snn.neurons.spiking_ssm import SpikingSSM, SpikingSSMState
 
 __all__ = [
     "ALIF",
@@ -31,4 +32,6 @@ __all__ = [
     "NormalizedLIFState",
     "S4DState",
     "SiLIF",
+    "SpikingSSM",
+    "SpikingSSMState",
 ]

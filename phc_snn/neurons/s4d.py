@@ -101,8 +101,8 @@ class Diagonal(StateSpace):
             feedthrough=torch.randn(features, generator=generator),
         )
 
-    def filter(self, dtype: torch.dtype) -> Filter:
-        """Its coefficients, computed in float64 and rounded once.
+    def filter(self, dtype: torch.dtype, scale: Tensor | float = 1.0) -> Filter:
+        """Its coefficients, computed in float64 and rounded once; the output is divided by a scale.
 
         A step is short beside the time constants, so ``decay - 1`` loses digits.
         """
@@ -113,8 +113,9 @@ class Diagonal(StateSpace):
         held = quotient((decay[0] - 1.0, decay[1]), (real, imaginary))
         weight = product(held, (self.output_real.double(), self.output_imaginary.double()))
         # Each mode stands for itself and its conjugate.
-        parts = (*decay, 2.0 * weight[0], 2.0 * weight[1], self.feedthrough)
-        return Filter(*(part.to(wide(dtype)) for part in parts))
+        parts = (2.0 * weight[0], 2.0 * weight[1], self.feedthrough.double())
+        scaled = (part / scale for part in parts)
+        return Filter(*(part.to(wide(dtype)) for part in (*decay, *scaled)))
 
     def resting_modes(
         self, batch_size: int, device: torch.device | str | None, dtype: torch.dtype | None
