@@ -27,6 +27,9 @@ MODELS = {
     "S4D": lambda: phc.S4D(N, modes=4, time_step=0.1),  # the slowest of the usual ones stay long
     "BinaryS4D": lambda: phc.BinaryS4D(N, modes=3, time_step=0.1),
     "SpikingSSM": lambda: phc.SpikingSSM(N, modes=4, time_step=0.1),
+    "LRU": lambda: phc.LRU(N, states=4, radius=(0.2, 0.9)),
+    "S5": lambda: phc.S5(N, states=3, time_step=0.1),
+    "S5-bilinear": lambda: phc.S5(N, time_step=0.1, discretization="bilinear"),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),

@@ -8,15 +8,20 @@ from phc_snn.neurons.cadlif import CAdLIF
 from phc_snn.neurons.csilif import CSiLIF, CSiLIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFState
+from phc_snn.neurons.lru import LRU
+from phc_snn.neurons.mixing import ComplexState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
 from phc_snn.neurons.s4d import S4D, S4DState
+from phc_snn.neurons.s5 import S5
 from phc_snn.neurons.silif import SiLIF
 from phc_snn.neurons.spiking_ssm import SpikingSSM, SpikingSSMState
 
 __all__ = [
     "ALIF",
     "LIF",
+    "LRU",
     "S4D",
+    "S5",
     "ALIFState",
     "AdLIF",
     "AdLIFState",
@@ -24,6 +29,7 @@ __all__ = [
     "CAdLIF",
     "CSiLIF",
     "CSiLIFState",
+    "ComplexState",
     "CubaLIF",
     "CubaLIFState",
     "LIFState",
