@@ -30,6 +30,8 @@ MODELS = {
     "LRU": lambda: phc.LRU(N, states=4, radius=(0.2, 0.9)),
     "S5": lambda: phc.S5(N, states=3, time_step=0.1),
     "S5-bilinear": lambda: phc.S5(N, time_step=0.1, discretization="bilinear"),
+    "LinOSS-IM": lambda: phc.LinOSS(N, states=4, stiffness=0.6),  # a slack one drifts
+    "LinOSS-IMEX": lambda: phc.LinOSS(N, states=4, stiffness=0.6, discretization="imex"),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),

@@ -8,6 +8,7 @@ from phc_snn.neurons.cadlif import CAdLIF
 from phc_snn.neurons.csilif import CSiLIF, CSiLIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFState
+from phc_snn.neurons.linoss import LinOSS, LinOSSState
 from phc_snn.neurons.lru import LRU
 from phc_snn.neurons.mixing import ComplexState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
@@ -33,6 +34,8 @@ __all__ = [
     "CubaLIF",
     "CubaLIFState",
     "LIFState",
+    "LinOSS",
+    "LinOSSState",
     "Neuron",
     "NormalizedLIF",
     "NormalizedLIFState",

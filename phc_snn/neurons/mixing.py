@@ -72,13 +72,6 @@ class Mixing(StateSpace):
             self.feedthrough.to(wide(dtype)),
         )
 
-    def resting(
-        self, parts: int, batch: int, device: torch.device | str | None, dtype: torch.dtype | None
-    ) -> list[Tensor]:
-        """Tensors of zeros, (B, states)."""
-        shape = (batch, self.states)
-        return [torch.zeros(shape, device=device, dtype=dtype) for _ in range(parts)]
-
 
 def taken(x: Tensor, matrices: Matrices) -> Tensor:
     """B x, (..., 2 states), in the dtype that states are computed in."""
@@ -102,7 +95,8 @@ class MixingDiagonal(Mixing):
         dtype: torch.dtype | None = None,
     ) -> ComplexState:
         """All states zero."""
-        return ComplexState(*self.resting(2, batch_size, device, dtype))
+        shape = (batch_size, self.states)
+        return ComplexState(*(torch.zeros(shape, device=device, dtype=dtype) for _ in range(2)))
 
     @staticmethod
     def dynamics(
