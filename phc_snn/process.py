@@ -230,11 +230,14 @@ class Process(nn.Module, abc.ABC):
             gives `dynamics`, or one below it, says otherwise.
         mixes: Whether matrices at its input and output join the N features.
         forgets: Whether what was long ago leaves no trace. Not so where energy is conserved.
+        affine: Whether each state is affine in the one before, resets apart, so that a scan which
+            is parallel over time can take it.
     """
 
     echoes: ClassVar[bool] = True
     mixes: ClassVar[bool] = False
     forgets: bool = True
+    affine: ClassVar[bool] = True
     features: int
     check_finite: bool
 

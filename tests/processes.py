@@ -32,6 +32,8 @@ MODELS = {
     "S5-bilinear": lambda: phc.S5(N, time_step=0.1, discretization="bilinear"),
     "LinOSS-IM": lambda: phc.LinOSS(N, states=4, stiffness=0.6),  # a slack one drifts
     "LinOSS-IMEX": lambda: phc.LinOSS(N, states=4, stiffness=0.6, discretization="imex"),
+    "LrcSSM": lambda: phc.LrcSSM(N),
+    "LrcSSM-symmetric": lambda: phc.LrcSSM(N, elastance="symmetric"),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),
@@ -69,7 +71,7 @@ def signal(process, steps, batch=3, dtype=torch.float64, seed=0):
 
 def backends(process):
     """Those of `scan` that take this process: a reset allows none that is parallel over time."""
-    affine = getattr(process, "reset_mechanism", "none") == "none"
+    affine = process.affine and getattr(process, "reset_mechanism", "none") == "none"
     return ("auto", "reference", *(("associative",) if affine else ()))
 
 

@@ -9,6 +9,7 @@ from phc_snn.neurons.csilif import CSiLIF, CSiLIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFState
 from phc_snn.neurons.linoss import LinOSS, LinOSSState
+from phc_snn.neurons.lrc_ssm import LrcSSM, LrcSSMState
 from phc_snn.neurons.lru import LRU
 from phc_snn.neurons.mixing import ComplexState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
@@ -36,6 +37,8 @@ __all__ = [
     "LIFState",
     "LinOSS",
     "LinOSSState",
+    "LrcSSM",
+    "LrcSSMState",
     "Neuron",
     "NormalizedLIF",
     "NormalizedLIFState",
