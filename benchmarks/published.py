@@ -49,7 +49,7 @@ CORES: dict[str, str] = {
     "PSpikeSSM": "psMNIST 98.4, SC10 95.6 (two-sided)",
     "LRU": "SCP1 84.5, MotorImagery 51.9",
     "S5": "SCP1 87.1, MotorImagery 53.0",
-    "LinOSSIM": "SCP1 87.8, MotorImagery 60.0",
+    "LinOSS": "SCP1 87.8, MotorImagery 60.0",
     "LinOSSIMEX": "SCP1 87.5, MotorImagery 57.9",
     "LrcSSM": "SCP1 85.2, MotorImagery 58.6",
     "ALIF": "PHCSSM: SCP1 80.0, MotorImagery 53.7",

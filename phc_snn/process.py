@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from phc_snn.checks import check_features, check_finite, check_input, check_state
 from phc_snn.kernels import Stage, UntraceableError, run_chain
 from phc_snn.scan import affine_scan
+from phc_snn.scan.pair import Matrix, Pair, pair_loop, pair_scan
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset, reset_scan
 from phc_snn.scan.single import SingleStep
@@ -33,6 +34,10 @@ class TimeAxis(Protocol):
 
     def recur(self, a: Number, b: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         """``h = a h + b`` from ``initial``: all values of ``h`` on this axis, and the last one."""
+        ...
+
+    def recur_pair(self, matrix: Matrix, drive: Pair, initial: Pair) -> tuple[Pair, Pair]:
+        """`recur` for two states, joined by a 2 x 2 ``matrix`` that is the same in each step."""
         ...
 
     def recur_and_reset(
@@ -88,6 +93,15 @@ class WholeSequence:
         h = affine_scan(_like(a, b), b, initial, backend=self.backend)
         return h, self._handed_on(h, initial)
 
+    def recur_pair(self, matrix: Matrix, drive: Pair, initial: Pair) -> tuple[Pair, Pair]:
+        # In steps where no kernel computes the whole model: see `run_stages`.
+        if self.backend != "associative":
+            self._take_steps("two states that drive one another", drive[0])
+        run = pair_scan if self.backend == "associative" else pair_loop
+        first, second = run(matrix, drive, initial)
+        last = self._handed_on(first, initial[0]), self._handed_on(second, initial[1])
+        return (first, second), last
+
     def recur_and_reset(
         self, a: Number, b: Tensor, threshold: Number, initial: Tensor, fire: Fire, reset: Reset
     ) -> tuple[Tensor, Tensor]:
@@ -98,12 +112,7 @@ class WholeSequence:
 
     def walk(self, step: WalkStep[S], x: Tensor, state: S) -> tuple[tuple[Tensor, ...], S]:
         # Reached where no kernel computes the whole model: see `run_stages`.
-        if x.numel() and self.backend not in ("auto", "sequential", "reference"):
-            known = "no kernel" if self.backend == "numba" else "parallel over time"
-            raise ValueError(
-                f"backend {self.backend!r} does not take what feeds back from step to step "
-                f"({known}); use backend='auto'"
-            )
+        self._take_steps("what feeds back from step to step", x)
         if not len(x):
             outputs, _ = step(x.new_empty(x.shape[1:]), state)
             return tuple(y.new_empty((0, *y.shape)) for y in outputs), state
@@ -117,6 +126,15 @@ class WholeSequence:
         if not self.trajectory:
             return outputs, state
         return outputs, map_state(lambda _, *path: torch.stack(path), initial, *states)
+
+    def _take_steps(self, what: str, x: Tensor) -> None:
+        """Refuse a backend by name that does not do steps one after the other."""
+        if x.numel() and self.backend not in ("auto", "sequential", "reference"):
+            known = {"numba": " (no kernel)", "associative": " (parallel over time)"}
+            raise ValueError(
+                f"backend {self.backend!r} does not take {what}{known.get(self.backend, '')}; "
+                "use backend='auto'"
+            )
 
     def _handed_on(self, h: Tensor, initial: Tensor) -> Tensor:
         """What becomes of ``h`` (T, B, N) in the state: its last value.
@@ -212,11 +230,14 @@ class Process(nn.Module, abc.ABC):
             gives `dynamics`, or one below it, says otherwise.
         mixes: Whether matrices at its input and output join the N features.
         forgets: Whether what was long ago leaves no trace. Not so where energy is conserved.
+        affine: Whether each state is affine in the one before, resets apart, so that a scan which
+            is parallel over time can take it.
     """
 
     echoes: ClassVar[bool] = True
     mixes: ClassVar[bool] = False
-    forgets: ClassVar[bool] = True
+    forgets: bool = True
+    affine: ClassVar[bool] = True
     features: int
     check_finite: bool
 

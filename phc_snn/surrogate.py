@@ -171,8 +171,7 @@ class RectifiedTanh:
 
     For ``spike_grad`` of neurons whose equations have no spike. From 0 to 1, as spikes are: a
     negative signal would turn Dale's law around, and a synapse's resources would grow by it without
-    end. By `phc_snn.numerics.sigmoid`, so that it has the same bits in every mode; within 2e-7
-    (float32) and 4e-16 (float64) of tanh.
+    end. By `phc_snn.numerics.tanh`, so that it has the same bits in every mode.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -181,7 +180,7 @@ class RectifiedTanh:
     """
 
     def __call__(self, x: X) -> X:
-        tanh = 2.0 * numerics.sigmoid(2.0 * x) - 1.0
+        tanh = numerics.tanh(x)
         return torch.where(tanh > 0.0, tanh, 0.0)
 
 

@@ -24,6 +24,16 @@ MODELS = {
     "CAdLIF": lambda: phc.CAdLIF(N),
     "SiLIF": lambda: phc.SiLIF(N),
     "CSiLIF": lambda: phc.CSiLIF(N),
+    "S4D": lambda: phc.S4D(N, modes=4, time_step=0.1),  # the slowest of the usual ones stay long
+    "BinaryS4D": lambda: phc.BinaryS4D(N, modes=3, time_step=0.1),
+    "SpikingSSM": lambda: phc.SpikingSSM(N, modes=4, time_step=0.1),
+    "LRU": lambda: phc.LRU(N, states=4, radius=(0.2, 0.9)),
+    "S5": lambda: phc.S5(N, states=3, time_step=0.1),
+    "S5-bilinear": lambda: phc.S5(N, time_step=0.1, discretization="bilinear"),
+    "LinOSS-IM": lambda: phc.LinOSS(N, states=4, stiffness=0.6),  # a slack one drifts
+    "LinOSS-IMEX": lambda: phc.LinOSSIMEX(N, states=4, stiffness=0.6),
+    "LrcSSM": lambda: phc.LrcSSM(N, threshold=-1.0),  # else some are below it always
+    "LrcSSM-symmetric": lambda: phc.LrcSSM(N, threshold=-1.0, elastance="symmetric"),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),
@@ -61,7 +71,7 @@ def signal(process, steps, batch=3, dtype=torch.float64, seed=0):
 
 def backends(process):
     """Those of `scan` that take this process: a reset allows none that is parallel over time."""
-    affine = getattr(process, "reset_mechanism", "none") == "none"
+    affine = process.affine and getattr(process, "reset_mechanism", "none") == "none"
     return ("auto", "reference", *(("associative",) if affine else ()))
 
 

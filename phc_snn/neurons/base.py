@@ -96,6 +96,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     EXCITABLE: ClassVar[bool] = True
     """Strong positive input makes every neuron fire, negative input none. Not so where drawn
     coefficients decide which sign does what."""
+    SPONTANEOUS: ClassVar[bool] = False
+    """It is active without input."""
     THRESHOLD: ClassVar[float] = 1.0
     """Of the model where none is given."""
     NETWORK: ClassVar[dict[str, Any]] = {}

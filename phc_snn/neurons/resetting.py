@@ -38,13 +38,23 @@ class Swept(NamedTuple):
 
 
 class Resetting(Neuron):
-    """Base of the neurons with the reset of the SiLIF work; the state has a field ``spikes``.
+    """Base of the neurons whose equations have a reset, by default that of the SiLIF work.
 
-    A subclass gives `frozen` beside what a `Neuron` needs.
+    A subclass gives `frozen` beside what a `Neuron` needs. Where a reset acts in the next step, the
+    state has a field ``spikes``.
     """
 
     RESETS: ClassVar[tuple[str, ...]] = ("subtract",)
-    SURROGATE = Boxcar()
+    SURROGATE: ClassVar[Any] = Boxcar()
+
+    @staticmethod
+    def driving(x: Tensor, state: Any, c: Any) -> tuple[Tensor, dict[str, Any]]:
+        """What no spike acts on, once for all sweeps.
+
+        Returns:
+            What drives `frozen` (T, B, N), by default the input, and parts of the last state.
+        """
+        return x, {}
 
     @staticmethod
     @abc.abstractmethod
@@ -53,7 +63,7 @@ class Resetting(Neuron):
 
         Returns:
             The voltage that is compared with the threshold (T, B, N), and the parts of the state
-            beside the spikes after the last step, by name.
+            after the last step, by name, but the spikes.
         """
 
     @torch.no_grad()
@@ -91,15 +101,19 @@ class Resetting(Neuron):
         if not len(x_seq):
             nothing = torch.ones(x_seq.shape[1], dtype=torch.bool, device=x_seq.device)
             return Swept(x_seq, x_seq, state, 0, nothing)
+        driven, fixed = self.driving(x_seq, state, c)
         spikes, sweeps = torch.zeros_like(x_seq), 0
+        first = getattr(state, "spikes", spikes[0])
         while True:
-            before = torch.cat([state.spikes[None], spikes[:-1]])
-            voltage, parts = self.frozen(x_seq, before, state, c)
+            before = torch.cat([first[None], spikes[:-1]])
+            voltage, parts = self.frozen(driven, before, state, c)
             found = c.emit.own(voltage - c.threshold)
             certified = (found == spikes).all(-1).all(0)
             spikes, sweeps = found, sweeps + 1
             if bool(certified.all()) or sweeps == max_sweeps:
-                end = type(state)(**parts, spikes=spikes[-1].clone())
+                if "spikes" in state._fields:
+                    parts["spikes"] = spikes[-1].clone()
+                end = type(state)(**fixed, **parts)
                 return Swept(c.emit(voltage - c.threshold), voltage, end, sweeps, certified)
 
     def random_state(

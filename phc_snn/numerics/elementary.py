@@ -187,6 +187,14 @@ def sigmoid(x: Tensor) -> Tensor:
     return _function(sigmoid, "sigmoid", x)
 
 
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent by `sigmoid`, with the same bits wherever the value stands.
+
+    Within 2e-7 (float32) and 4e-16 (float64) of the true value.
+    """
+    return 2.0 * sigmoid(2.0 * x) - 1.0
+
+
 def softplus(x: Tensor) -> Tensor:
     """``log(1 + exp(x))`` without overflow, the same bits wherever the value stands.
 

@@ -22,6 +22,18 @@ def pair_step(matrix: Matrix, drive: Pair, state: Pair) -> Pair:
     return m11 * first + m12 * second + drive[0], m21 * first + m22 * second + drive[1]
 
 
+def pair_loop(matrix: Matrix, drive: Pair, initial: Pair) -> Pair:
+    """`pair_step` over and over: as `pair_scan`, one step after the other."""
+    if not len(drive[0]):
+        return drive
+    rows, state = [], initial
+    for first, second in zip(drive[0].unbind(0), drive[1].unbind(0), strict=True):
+        state = pair_step(matrix, (first, second), state)
+        rows.append(state)
+    firsts, seconds = zip(*rows, strict=True)
+    return torch.stack(firsts), torch.stack(seconds)
+
+
 def pair_scan(matrix: Matrix, drive: Pair, initial: Pair) -> Pair:
     """All states of ``h[t] = M h[t-1] + drive[t]``, two of them, elementwise; parallel over time.
 
@@ -31,7 +43,7 @@ def pair_scan(matrix: Matrix, drive: Pair, initial: Pair) -> Pair:
         initial: Two states before the first step (...).
 
     Returns:
-        Two tensors (T, ...). Equal to `pair_step` in a loop to rounding. Differentiable.
+        Two tensors (T, ...). Equal to `pair_loop` to rounding. Differentiable.
     """
     if not len(drive[0]):
         return drive

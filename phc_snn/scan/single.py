@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from phc_snn.scan.pair import pair_step
 from phc_snn.scan.reference import affine_step
 from phc_snn.scan.reset import Fire, Reset, reset_step
 
@@ -12,6 +13,10 @@ class SingleStep:
 
     def recur(self, a: Any, b: Any, initial: Any) -> tuple[Any, Any]:
         h = affine_step(a, initial, b)
+        return h, h
+
+    def recur_pair(self, matrix: Any, drive: Any, initial: Any) -> tuple[Any, Any]:
+        h = pair_step(matrix, drive, initial)
         return h, h
 
     def recur_and_reset(

@@ -37,6 +37,11 @@ def triangle(x):
     return Published.apply(x, lambda x: torch.clamp(1.0 - x.abs(), min=0.0))
 
 
+def rate(y):
+    """What models without spikes send in a network; not published."""
+    return torch.tanh(y).clamp(min=0.0)
+
+
 def _total(values):
     """A scalar in which every element of every value has a weight of its own."""
     generator = torch.Generator().manual_seed(11)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from phc_snn.scan.pair import pair_scan, pair_step
+from phc_snn.scan.pair import pair_loop, pair_scan
 from tests.tolerances import assert_near
 
 
@@ -15,24 +15,16 @@ def problem(steps, dtype=torch.float64):
     return matrix, drive, initial
 
 
-def in_steps(matrix, drive, state):
-    rows = []
-    for driven in zip(*(d.unbind(0) for d in drive), strict=True):
-        state = pair_step(matrix, driven, state)
-        rows.append(state)
-    return tuple(torch.stack(column) for column in zip(*rows, strict=True))
-
-
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 17, 64, 1000])
 def test_is_the_loop_over_steps(steps):
     given = problem(steps)
-    for got, wanted in zip(pair_scan(*given), in_steps(*given), strict=True):
+    for got, wanted in zip(pair_scan(*given), pair_loop(*given), strict=True):
         assert_near(got, wanted)
 
 
 def test_gradients_are_those_of_the_loop():
     found = []
-    for run in (pair_scan, in_steps):
+    for run in (pair_scan, pair_loop):
         matrix, drive, initial = problem(33)
         leaves = [t.requires_grad_() for t in (*matrix[0], *matrix[1], *drive, *initial)]
         first, second = run(matrix, drive, initial)
@@ -44,7 +36,8 @@ def test_gradients_are_those_of_the_loop():
 
 def test_no_steps():
     matrix, drive, initial = problem(0)
-    assert [x.shape for x in pair_scan(matrix, drive, initial)] == [(0, 3, 4), (0, 3, 4)]
+    for run in (pair_scan, pair_loop):
+        assert [x.shape for x in run(matrix, drive, initial)] == [(0, 3, 4), (0, 3, 4)]
 
 
 def test_powers_that_vanish_become_zero():
