@@ -5,7 +5,8 @@ in different loops, and on different machines. They can agree in every bit only 
 does. Elementwise ``+ - * /`` do by IEEE 754, and recurrences do when they keep one order. Not so
 torch's ``sigmoid``, ``softplus`` and ``gelu`` (the last elements of a tensor, past the vector
 width, take another code path, and each library has its own), nor the matrix product (each shape
-sums in another order). This package has versions that do.
+sums in another order). This package has versions that do. `random` has draws that do not depend on
+the order in which they are made.
 """
 
 from phc_snn.numerics.elementary import erf, gaussian, gelu, sigmoid, softplus, special
