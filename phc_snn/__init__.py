@@ -31,7 +31,7 @@ from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
-from phc_snn.surrogate import Boxcar, FastSigmoid, Tanh, Triangle
+from phc_snn.surrogate import Boxcar, FastSigmoid, StraightThrough, Tanh, Triangle
 from phc_snn.synapses import (
     RSTDP,
     Connectome,
@@ -83,6 +83,7 @@ __all__ = [
     "Solution",
     "Solver",
     "StepLayer",
+    "StraightThrough",
     "SweepCurve",
     "Tanh",
     "Topology",

@@ -10,6 +10,7 @@ from phc_snn.numerics.random import (
     drawn_counters,
     first_counters,
     mixed,
+    stride,
     uniform,
 )
 from phc_snn.process import OneStep, Trajectory, WholeSequence
@@ -106,7 +107,7 @@ def test_counters_are_drawn_from_all_there_are():
 
 def test_a_counter_on_every_time_axis():
     initial = drawn_counters((2, 3), torch.Generator().manual_seed(1), None)
-    x, by = torch.zeros(5, 2, 3), after(torch.tensor(0), 2).item()
+    x, by = torch.zeros(5, 2, 3), stride(2)
     values, last = WholeSequence().count(x, initial, by)
     path, states = Trajectory().count(x, initial, by)
     assert_same_bits(path, values)

@@ -8,6 +8,7 @@ from phc_snn.neurons.csilif import CSiLIF, CSiLIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
+from phc_snn.neurons.p_spike_ssm import PSpikeSSM, PSpikeSSMState
 from phc_snn.neurons.silif import SiLIF
 
 __all__ = [
@@ -25,5 +26,7 @@ __all__ = [
     "Neuron",
     "NormalizedLIF",
     "NormalizedLIFState",
+    "PSpikeSSM",
+    "PSpikeSSMState",
     "SiLIF",
 ]

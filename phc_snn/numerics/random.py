@@ -37,9 +37,14 @@ def mixed(z: Tensor) -> Tensor:
     return z ^ _shifted(z, 31)
 
 
+def stride(draws: int) -> int:
+    """What a counter grows by with so many draws."""
+    return _signed(draws * INCREMENT % _WORD)
+
+
 def after(counter: Tensor, draws: int) -> Tensor:
     """The counter so many draws later."""
-    return counter + _signed(draws * INCREMENT % _WORD)
+    return counter + stride(draws)
 
 
 def uniform(counter: Tensor, dtype: torch.dtype) -> Tensor:
