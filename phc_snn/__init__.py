@@ -31,6 +31,14 @@ from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
+from phc_snn.spike_blocks import (
+    FeatureNorm,
+    FuseClamp,
+    PSpikeBlock,
+    PSpikeStack,
+    PSpikeStackState,
+    SpikeMixer,
+)
 from phc_snn.surrogate import Boxcar, FastSigmoid, StraightThrough, Tanh, Triangle
 from phc_snn.synapses import (
     RSTDP,
@@ -69,6 +77,8 @@ __all__ = [
     "Exact",
     "Explanation",
     "FastSigmoid",
+    "FeatureNorm",
+    "FuseClamp",
     "GraphedStep",
     "HierarchicalConnectome",
     "Jacobi",
@@ -76,12 +86,16 @@ __all__ = [
     "PHCSSMOutput",
     "PHCSSMState",
     "PHCState",
+    "PSpikeBlock",
+    "PSpikeStack",
+    "PSpikeStackState",
     "PhaseDiagram",
     "Process",
     "SequenceLayer",
     "Sequential",
     "Solution",
     "Solver",
+    "SpikeMixer",
     "StepLayer",
     "StraightThrough",
     "SweepCurve",

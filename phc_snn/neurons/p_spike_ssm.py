@@ -11,7 +11,6 @@ from phc_snn.checks import (
     check_input,
     check_positive,
     check_state,
-    needs_a_node,
     values_are_known,
 )
 from phc_snn.kernels import Stage
@@ -308,28 +307,14 @@ def _later(what: str) -> str:
 
 def _drawn(p: Tensor, u: Tensor, emit: Emit) -> Tensor:
     """Spikes of probability ``p`` out of uniform draws ``u``."""
-    own = isinstance(emit.spike_grad, StraightThrough)
-    return emit((_Bounded.apply(p) if own and needs_a_node(p) else p) - u)
+    # Clamped or not, it is above the same draws; but the gradient is that of the clamp.
+    return emit((clamped(p) if isinstance(emit.spike_grad, StraightThrough) else p) - u)
 
 
-class _Bounded(torch.autograd.Function):
-    """``p`` with the derivative of ``clamp(p, 0, 1)``, which is above the same draws.
+def clamped(p: Tensor) -> Tensor:
+    """``clamp(p, 0, 1)``, its derivative 1 on the bounds too.
 
-    Versions of torch differ in the derivative of a clamp on its bounds; here it is 1.
+    Versions of torch differ there, and with an ``out_b`` of 0 the bound is met: GELU of what is far
+    below 0 is 0.
     """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(p: Tensor) -> Tensor:
-        return p.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        (p,) = ctx.saved_tensors
-        inside: Tensor = (p >= 0.0) & (p <= 1.0)
-        return grad_outputs[0] * inside.to(p.dtype)
+    return torch.where(p > 1.0, 1.0, torch.where(p < 0.0, 0.0, p))
