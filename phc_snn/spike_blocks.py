@@ -271,12 +271,12 @@ class PSpikeStack(nn.Module):
         return PSpikeStackState(tuple(states), total, steps)
 
     def forward(
-        self, x_seq: Tensor, state: PSpikeStackState | None = None
+        self, x_seq: Tensor, state: PSpikeStackState | None = None, *, backend: str = "auto"
     ) -> tuple[Tensor, PSpikeStackState]:
         """A sequence (T, B, D) -> logits (B, classes) of all steps so far, and the state.
 
         For training, give it ``initial_state(B, generator=g)``: at rest all samples and all batches
-        have the same draws.
+        have the same draws. With ``"dplr"`` take ``backend="associative"`` too, see `PSpikeSSM`.
 
         Raises:
             TypeError: Input that is not a floating-point tensor; a state of another kind or dtype.
@@ -287,7 +287,7 @@ class PSpikeStack(nn.Module):
             raise ValueError("x_seq: got no steps, expected at least one: there is no mean of none")
         signal, states = self.encoder(x_seq), []
         for block, before in zip(self._blocks(), state.blocks, strict=True):
-            signal, after = block.scan(signal, before)
+            signal, after = block.scan(signal, before, backend=backend)
             states.append(after)
         return self._read(signal, state, tuple(states))
 

@@ -79,12 +79,8 @@ def signal(process, steps, batch=3, dtype=torch.float64, seed=0):
 
 
 def backends(process):
-    """Those of `scan` that take this process.
-
-    A reset allows none that is parallel over time; nor do modes that feed back into one another.
-    """
+    """Those of `scan` that take this process: a reset allows none that is parallel over time."""
     affine = getattr(process, "reset_mechanism", "none") == "none"
-    affine = affine and getattr(process, "discretization", "zoh") != "dplr"
     return ("auto", "reference", *(("associative",) if affine else ()))
 
 

@@ -11,8 +11,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phc_snn.checks import values_are_known
 from phc_snn.numerics import special
-from phc_snn.process import TimeAxis
+from phc_snn.process import TimeAxis, WholeSequence
+from phc_snn.state import map_state
 
 Pair = tuple[Tensor, Tensor]
 """Real and imaginary part."""
@@ -116,12 +118,40 @@ def driven(
         every, last = time.recur(torch.complex(*m.decay), drive, torch.complex(h.real, h.imaginary))
         return read(c, Modes(every.imag, every.real)), Modes(last.imag, last.real)
 
+    if isinstance(time, WholeSequence) and time.backend == "associative" and len(s):
+        return convolved(s, c, h, m)
+
     def step(s: Tensor, before: Modes) -> tuple[tuple[Tensor], Modes]:
         after = joined(s, before, m)
         return (read(c, after),), after
 
     (y,), end = time.walk(step, s, h)
     return y, end
+
+
+def convolved(s: Tensor, c: Pair, h: Modes, m: ModeCoefficients) -> tuple[Tensor, Modes]:
+    """`driven` of a sequence (T, B, N), by the response to one spike: parallel over time and batch.
+
+    Only this response is walked, once for all samples; and what was there before, unless at rest.
+    Equal to the walk to rounding.
+    """
+    steps = len(s)
+    one, none = s.new_ones(1, s.shape[-1]), s.new_zeros(1, s.shape[-1])
+    rows = [joined(one, map_state(lambda part: part.new_zeros(1, *part.shape[1:]), h), m)]
+    for _ in range(steps - 1):
+        rows.append(joined(none, rows[-1], m))
+    every = Modes(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+    # Twice as long, so that what comes last does not come round to the first.
+    spectra = (torch.fft.rfft(part, n=2 * steps, dim=0) for part in (read(c, every)[:, None], s))
+    y = torch.fft.irfft(next(spectra) * next(spectra), n=2 * steps, dim=0)[:steps]
+    end = [torch.einsum("tkn,tbn->bkn", part.flip(0), s) for part in every]
+    if values_are_known(h.real) and not bool((h.real != 0).any() | (h.imaginary != 0).any()):
+        return y, Modes(*end)
+    free = []
+    for _ in range(steps):
+        h = joined(torch.zeros_like(s[0]), h, m)
+        free.append(read(c, h))
+    return y + torch.stack(free), Modes(end[0] + h.imaginary, end[1] + h.real)
 
 
 def joined(s: Tensor, h: Modes, m: ModeCoefficients) -> Modes:

@@ -88,7 +88,9 @@ class PSpikeSSM(Neuron):
     - ``"dplr"``: bilinear of the matrix ``diag(A) - P P^H`` over all modes and conjugates; A, P, B
       shared by all features, as published, and ``dt = softplus`` of its parameter. A sequence is
       walked step by step, in O(n) a step: the eigenvectors of HiPPO-LegS, where this starts, are no
-      basis to compute in (with 16 pairs their condition number is 1e15).
+      basis to compute in (with 16 pairs their condition number is 1e15). ``backend="associative"``
+      walks the response to one spike only, for all samples, and is a convolution with it, equal to
+      rounding: take it to train.
 
     Args:
         features: N.
@@ -190,6 +192,10 @@ class PSpikeSSM(Neuron):
             raise ValueError(f"time_step: got values from {step.min():g}, expected all above 0")
         step = step.double()
         return torch.log(torch.expm1(step) if self.discretization == "dplr" else step)
+
+    def extra_repr(self) -> str:
+        sides = ", bidirectional" if self.bidirectional else ""
+        return f"{super().extra_repr()}, modes={self.modes}, {self.discretization!r}{sides}"
 
     @property
     def _shared(self) -> tuple[str, ...]:

@@ -149,6 +149,28 @@ def test_eigenvectors_of_legs_are_no_basis():
             assert_near(values.real.sort().values, wanted)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_convolution_is_the_walk(dtype, bidirectional):
+    """With its gradients, from rest and (one side) from anywhere, where there are many modes."""
+    generator = torch.Generator().manual_seed(0)
+    neuron = phc.PSpikeSSM(
+        N, modes=16, discretization="dplr", bidirectional=bidirectional, generator=generator
+    ).to(dtype)
+    x = probabilities(200).to(dtype)
+    for start in ("zero",) if bidirectional else ("zero", "random"):
+        found = []
+        for backend in ("auto", "associative"):
+            state = started(neuron, start)
+            state = map_state(lambda s: s.to(dtype) if s.is_floating_point() else s, state)
+            _, q, end = neuron.scan(x, state, backend=backend)
+            loss = q.square().mean() + end.real.square().mean()
+            grads = torch.autograd.grad(loss, list(neuron.parameters()), allow_unused=True)
+            found.append((q, end.real, end.imaginary, *grads))
+        for got, wanted in zip(found[1], found[0], strict=True):
+            assert_near(got, wanted, 1e-4 if dtype == torch.float32 else 1e-11)
+
+
 @pytest.mark.parametrize("discretization", ["zoh", "bilinear", "dplr"])
 @pytest.mark.parametrize("steps", [2, 50])
 def test_bidirectional(discretization, steps):
