@@ -292,7 +292,8 @@ class PSpikeSSM(Neuron):
         resting = self.initial_state(x.shape[1], device=x.device, dtype=x.dtype)
         if state is not None:
             check_state(state, resting)
-            if values_are_known(state.real) and bool((state.real != 0).any()):
+            moved = (state.real != 0) | (state.imaginary != 0)
+            if values_are_known(moved) and bool(moved.any()):
                 raise ValueError(_later("a state that is not at rest"))
         c = self.coefficients(x.dtype)
         outputs, state = self.dynamics(x, state or resting, c, time)
@@ -320,7 +321,7 @@ def _drawn(p: Tensor, u: Tensor, emit: Emit) -> Tensor:
 def clamped(p: Tensor) -> Tensor:
     """``clamp(p, 0, 1)``, its derivative 1 on the bounds too.
 
-    Versions of torch differ there, and with an ``out_b`` of 0 the bound is met: GELU of what is far
-    below 0 is 0.
+    That of torch 2.15 is 0 there; and with an ``out_b`` of 0 the bound is met, as GELU of what is
+    far below 0 is 0.
     """
     return torch.where(p > 1.0, 1.0, torch.where(p < 0.0, 0.0, p))
