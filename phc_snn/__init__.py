@@ -31,7 +31,15 @@ from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
-from phc_snn.surrogate import Boxcar, FastSigmoid, RectifiedTanh, Triangle
+from phc_snn.spike_blocks import (
+    FeatureNorm,
+    FuseClamp,
+    PSpikeBlock,
+    PSpikeStack,
+    PSpikeStackState,
+    SpikeMixer,
+)
+from phc_snn.surrogate import Boxcar, FastSigmoid, RectifiedTanh, StraightThrough, Triangle
 from phc_snn.synapses import (
     RSTDP,
     Connectome,
@@ -69,6 +77,8 @@ __all__ = [
     "Exact",
     "Explanation",
     "FastSigmoid",
+    "FeatureNorm",
+    "FuseClamp",
     "GraphedStep",
     "HierarchicalConnectome",
     "Jacobi",
@@ -76,6 +86,9 @@ __all__ = [
     "PHCSSMOutput",
     "PHCSSMState",
     "PHCState",
+    "PSpikeBlock",
+    "PSpikeStack",
+    "PSpikeStackState",
     "PhaseDiagram",
     "Process",
     "RectifiedTanh",
@@ -83,7 +96,9 @@ __all__ = [
     "Sequential",
     "Solution",
     "Solver",
+    "SpikeMixer",
     "StepLayer",
+    "StraightThrough",
     "SweepCurve",
     "Topology",
     "Triangle",

@@ -14,7 +14,10 @@ def cotangents_of(
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> list[Tensor | None]:
-    """The cotangents of ``sources``, of those outputs that have one and depend on something."""
+    """The cotangents of ``sources``, of those outputs that have one and depend on something.
+
+    None for sources that want none, counters for example.
+    """
     pairs = [
         (output, cotangent)
         for output, cotangent in zip(outputs, cotangents, strict=True)
@@ -22,13 +25,14 @@ def cotangents_of(
     ]
     if not pairs:
         return [None] * len(sources)
-    return list(
+    found = iter(
         torch.autograd.grad(
             [output for output, _ in pairs],
-            sources,
+            [source for source in sources if source.requires_grad],
             [cotangent for _, cotangent in pairs],
             retain_graph=retain_graph,
             create_graph=create_graph,
             allow_unused=True,
         )
     )
+    return [next(found) if source.requires_grad else None for source in sources]

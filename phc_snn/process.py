@@ -58,6 +58,13 @@ class TimeAxis(Protocol):
         """For each value of ``h`` the one before it; ``initial`` before the first."""
         ...
 
+    def count(self, like: Tensor, initial: Tensor, by: int) -> tuple[Tensor, Tensor]:
+        """A counter (B, N) of whole numbers that grows ``by`` so much in each step of ``like``.
+
+        Its value before each step on this axis, and the last one. It wraps around at 64 bits.
+        """
+        ...
+
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         """``x`` delayed by ``D - lead`` (N,) steps, fed from ``queue`` (B, D, N); the new queue.
 
@@ -145,6 +152,11 @@ class WholeSequence:
 
     def previous(self, h: Tensor, initial: Tensor) -> Tensor:
         return torch.cat([initial[None], h])[:-1]
+
+    def count(self, like: Tensor, initial: Tensor, by: int) -> tuple[Tensor, Tensor]:
+        steps = torch.arange(len(like) + 1, device=initial.device).reshape(-1, 1, 1)
+        values = initial + by * steps
+        return values[:-1], self._handed_on(values[1:], initial)
 
     def shift(self, x: Tensor, queue: Tensor, lead: Tensor | None) -> tuple[Tensor, Tensor]:
         if queue.shape[1] == 0:

@@ -166,6 +166,25 @@ class Triangle(Surrogate):
 
 
 @dataclass(frozen=True)
+class StraightThrough(Surrogate):
+    """``H(x)`` with derivative 1 everywhere (Hinton 2012; Bengio, Leonard and Courville 2013).
+
+    Of a probability minus a uniform draw it is a Bernoulli draw with the gradient of its mean.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> x = torch.tensor([-2.0, 0.5], requires_grad=True)
+        >>> phc.StraightThrough()(x).sum().backward()
+        >>> x.grad
+        tensor([1., 1.])
+    """
+
+    def derivative(self, x: X) -> X:
+        """1."""
+        return x * 0.0 + 1.0
+
+
+@dataclass(frozen=True)
 class RectifiedTanh:
     """``max(tanh(x), 0)``: a firing rate in the place of spikes, with its own derivative.
 

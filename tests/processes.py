@@ -8,6 +8,22 @@ from phc_snn.state import tensors
 
 N = 5
 
+
+def p_spike_ssm(discretization):
+    """Forgets within a test, and is silent without input, also once its parameters are varied."""
+    generator = torch.Generator().manual_seed(17)
+    step = [0.02, 0.03, 0.05, 0.08, 0.1]
+    return phc.PSpikeSSM(
+        N,
+        modes=3,
+        discretization=discretization,
+        time_step=step,
+        out_a=4.0,
+        out_b=-0.3,
+        generator=generator,
+    )
+
+
 MODELS = {
     "ALIF": lambda: phc.ALIF(N),
     "ALIF-softplus": lambda: phc.ALIF(N, drive_transform="softplus"),
@@ -34,6 +50,9 @@ MODELS = {
     "LinOSS-IMEX": lambda: phc.LinOSSIMEX(N, states=4, stiffness=0.6),
     "LrcSSM": lambda: phc.LrcSSM(N, threshold=-1.0),  # else some are below it always
     "LrcSSM-symmetric": lambda: phc.LrcSSM(N, threshold=-1.0, elastance="symmetric"),
+    "PSpikeSSM-zoh": lambda: p_spike_ssm("zoh"),
+    "PSpikeSSM-bilinear": lambda: p_spike_ssm("bilinear"),
+    "PSpikeSSM-dplr": lambda: p_spike_ssm("dplr"),
     "Delay-1": lambda: phc.Delay(N, steps=1),
     "Delay-3": lambda: phc.Delay(N, steps=3),
     "Delay-per-neuron": lambda: phc.Delay(N, steps=[0, 1, 2, 5, 1]),

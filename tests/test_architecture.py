@@ -33,7 +33,7 @@ RANKS = [
     {"phc"},
     {"layers"},
     {"encoder", "outputs", "readout"},
-    {"models"},
+    {"models", "spike_blocks"},
     {"ensemble"},
     {"convert", "data", "explain", "training", "plots", "report"},
     {"cli", "commands"},

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from phc_snn.numerics import linear, sigmoid, softplus, special
+from phc_snn.numerics import erf, gaussian, gelu, linear, sigmoid, softplus, special
+from phc_snn.numerics.elementary import FORMULAS
 from phc_snn.numerics.product import linear_of_spikes
 from tests.tolerances import assert_near, assert_same_bits
 
@@ -11,6 +12,9 @@ ELEMENTWISE = {
     "sigmoid": (sigmoid, torch.sigmoid),
     # torch's own softplus cuts off at 20, which costs digits in float64.
     "softplus": (softplus, lambda x: torch.logaddexp(x, torch.zeros_like(x))),
+    "erf": (erf, torch.erf),
+    "gaussian": (gaussian, lambda x: torch.exp(-x * x)),
+    "gelu": (gelu, torch.nn.functional.gelu),
 }
 
 
@@ -190,7 +194,7 @@ def test_linear_stays_as_accurate_as_a_product_for_many_columns(columns):
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # opcheck's own
 @pytest.mark.parametrize(
-    "name", ["tanh", "cos", "sin", "exp", "log1p", "softplus", "own_sigmoid", "own_softplus"]
+    "name", ["tanh", "cos", "sin", "exp", "log1p", "softplus", *(f"own_{f}" for f in FORMULAS)]
 )
 def test_special_functions_inside_a_compiled_graph(name):
     """The operation that stands there: torch's own bits, and the derivative."""

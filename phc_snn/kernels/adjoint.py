@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
+from phc_snn.numerics.elementary import ERF_SLOPE
 
 
 def cotangents(
@@ -59,6 +60,10 @@ def _shares(graph: Graph, i: int, g: Symbol) -> list[tuple[int, Symbol, bool]]:
             return [(args[0], g * (y * (1.0 - y)), False)]
         case "softplus":
             return [(args[0], g * graph.add("sigmoid", x[0]), False)]
+        case "erf":
+            return [(args[0], g * (ERF_SLOPE * graph.add("gaussian", x[0])), False)]
+        case "gaussian":
+            return [(args[0], g * (-2.0 * x[0] * y), False)]
         case "spike":
             return [(args[0], g * payload.derivative(x[0]), False)]
         case "constant" | "input" | "greater" | "number" | "detach":

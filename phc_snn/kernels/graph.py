@@ -214,6 +214,8 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Symbol]] = {
     torch.where: _where,
     numerics.sigmoid: lambda x: x.graph.add("sigmoid", x),
     numerics.softplus: lambda x: x.graph.add("softplus", x),
+    numerics.erf: lambda x: x.graph.add("erf", x),
+    numerics.gaussian: lambda x: x.graph.add("gaussian", x),
     power_of_two: lambda x, dtype: x.graph.add("power_of_two", x, payload=dtype),
     numerics.linear: _linear,
     Emit.__call__: _emit,

@@ -175,6 +175,8 @@ def signature(stage: Stage) -> Hashable:
     """What the graph of a stage depends on; raises `UntraceableError` where that cannot be told."""
     if inspect.ismethod(stage.dynamics):  # a static method is a plain function
         raise UntraceableError("equations that are no static method")
+    if not all(tensor.is_floating_point() for tensor in tensors(stage.state)):
+        raise UntraceableError("a state of whole numbers")
     strict = is_delay(stage) and _is_strict(stage)
     return (stage.dynamics, shape(stage.coefficients), shape(stage.state), strict)
 

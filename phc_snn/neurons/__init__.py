@@ -14,6 +14,7 @@ from phc_snn.neurons.lrc_ssm import LrcSSM, LrcSSMState
 from phc_snn.neurons.lru import LRU
 from phc_snn.neurons.mixing import ComplexState
 from phc_snn.neurons.normalized_lif import NormalizedLIF, NormalizedLIFState
+from phc_snn.neurons.p_spike_ssm import PSpikeSSM, PSpikeSSMState
 from phc_snn.neurons.s4d import S4D, S4DState
 from phc_snn.neurons.s5 import S5
 from phc_snn.neurons.silif import SiLIF
@@ -44,6 +45,8 @@ __all__ = [
     "Neuron",
     "NormalizedLIF",
     "NormalizedLIFState",
+    "PSpikeSSM",
+    "PSpikeSSMState",
     "S4DState",
     "SiLIF",
     "SpikingSSM",

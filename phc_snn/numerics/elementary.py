@@ -1,119 +1,29 @@
-"""The logistic function and its integral, in operations that have the same bits everywhere.
+"""The logistic function, its integral and the error function, with the same bits everywhere.
 
 Each is stated once, in ``+ - * /``, comparisons and one shift of exponent bits: operations that
 IEEE 754 rounds in one way. So tensors on any device, compiled loops and generated C agree in every
-bit, as no two libraries' ``exp`` do. The coefficients are our own minimax fits: relative error of
-the rational functions below 3e-8 (float32) and 8e-17 (float64), less than rounding adds.
+bit, as no two libraries' ``exp`` do.
+
+`gaussian`, ``exp(-x^2)``, is there for the derivative of `erf`, and closes the list: a derivative
+of what stands here is made of what stands here.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from phc_snn.checks import is_transformed, needs_a_node
+from phc_snn.numerics.constants import CONSTANTS
+
+ERF_SLOPE = 2.0 / math.sqrt(math.pi)
+"""Of `erf` at 0."""
 
 X = Any
 """A tensor, or the symbol of one (`phc_snn.kernels.graph.Symbol`)."""
-
-
-class _Constants(NamedTuple):
-    """Of one precision; polynomials from the lowest power up."""
-
-    largest: float  # beyond it the logistic function is 0 or 1
-    numerator: tuple[float, ...]  # sigmoid(x) - 1/2 = x numerator(x^2) / denominator(x^2)
-    denominator: tuple[float, ...]
-    deepest: float  # exp(-deepest) is still a normal number
-    shift: float  # adding and subtracting it rounds to whole numbers
-    ln2_high: float  # log 2 in two parts, the first with trailing zeros: its multiples are exact
-    ln2_low: float
-    exponential: tuple[float, ...]  # exp(r) for |r| <= log(2) / 2
-    log_numerator: tuple[float, ...]  # log1p(y) = y log_numerator(y) / log_denominator(y) to y = 1
-    log_denominator: tuple[float, ...]
-
-
-_CONSTANTS = {
-    torch.float32: _Constants(
-        largest=18.0,
-        numerator=(0.25, 0.008362331, 5.4594515e-05, 8.040508e-08, 1.3007172e-11),
-        denominator=(1.0, 0.11678261, 0.0016169455, 5.129868e-06, 3.0320848e-09),
-        deepest=87.0,
-        shift=1.5 * 2.0**23,
-        ln2_high=0.693145751953125,
-        ln2_low=1.4286068203094173e-06,
-        exponential=(1.0, 1.0, 0.4999999, 0.16666411, 0.04166829, 0.008375645, 0.0013835782),
-        log_numerator=(1.0, 1.0662141, 0.23815504, 0.0034172074),
-        log_denominator=(1.0, 1.566214, 0.6879316, 0.07528632),
-    ),
-    torch.float64: _Constants(
-        largest=38.0,
-        numerator=(
-            0.24999999999999997,
-            0.009487688600989702,
-            9.334941391336948e-05,
-            3.655846885365657e-07,
-            6.668428684948254e-10,
-            5.954939658186057e-13,
-            2.543237025019902e-16,
-            4.667186248177145e-20,
-            2.821107499592709e-24,
-            2.3770785495349545e-29,
-        ),
-        denominator=(
-            1.0,
-            0.12128408773729192,
-            0.002147071633761255,
-            1.293821201076001e-05,
-            3.418676720822677e-08,
-            4.35683285633242e-11,
-            2.7107216570564047e-14,
-            7.744027817988174e-18,
-            8.57578110575151e-22,
-            2.366902813225253e-26,
-        ),
-        deepest=708.0,
-        shift=1.5 * 2.0**52,
-        ln2_high=0.693147180559663,
-        ln2_low=2.8235290563031577e-13,
-        exponential=(
-            1.0,
-            1.0,
-            0.5,
-            0.16666666666666705,
-            0.04166666666666586,
-            0.00833333333330817,
-            0.0013888888889162917,
-            0.0001984126991224888,
-            2.4801586891646266e-05,
-            2.7557222068072563e-06,
-            2.755758460501663e-07,
-            2.5115853219111916e-08,
-            2.0831077569722545e-09,
-        ),
-        log_numerator=(
-            1.0,
-            2.9116763538827484,
-            3.2348069296939346,
-            1.71512058448645,
-            0.4428816287886888,
-            0.050318992829529556,
-            0.001845609314960652,
-            4.445871807828115e-06,
-        ),
-        log_denominator=(
-            1.0,
-            3.4116763538827484,
-            4.607311773301976,
-            3.1315510198431578,
-            1.1258056360809638,
-            0.20553081012908342,
-            0.01652345218737541,
-            0.0004000657671123412,
-        ),
-    ),
-}
 
 
 def _polynomial(x: X, coefficients: Sequence[float]) -> X:
@@ -131,7 +41,7 @@ def _clamp(x: X, bound: float) -> X:
 
 def sigmoid_formula(x: X, dtype: torch.dtype) -> X:
     """The logistic function in elementary operations, with the constants of ``dtype``."""
-    c = _CONSTANTS[dtype]
+    c = CONSTANTS[dtype]
     x = _clamp(x, c.largest)
     square = x * x
     quotient = x * _polynomial(square, c.numerator) / _polynomial(square, c.denominator)
@@ -140,16 +50,36 @@ def sigmoid_formula(x: X, dtype: torch.dtype) -> X:
 
 def softplus_formula(x: X, dtype: torch.dtype) -> X:
     """``log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))`` in elementary operations."""
-    c = _CONSTANTS[dtype]
+    c = CONSTANTS[dtype]
     magnitude = torch.abs(x)
-    depth = torch.where(magnitude > c.deepest, c.deepest, magnitude)
+    y = _falling(magnitude, dtype)
+    log1p = y * _polynomial(y, c.log_numerator) / _polynomial(y, c.log_denominator)
+    return (x + magnitude) * 0.5 + log1p
+
+
+def erf_formula(x: X, dtype: torch.dtype) -> X:
+    """The error function in elementary operations."""
+    c = CONSTANTS[dtype]
+    inside = _clamp(x, c.certain)
+    square = inside * inside
+    quotient = inside * _polynomial(square, c.erf_numerator)
+    return _clamp(quotient / _polynomial(square, c.erf_denominator), 1.0)
+
+
+def gaussian_formula(x: X, dtype: torch.dtype) -> X:
+    """``exp(-x^2)`` in elementary operations."""
+    return _falling(x * x, dtype)
+
+
+def _falling(depth: X, dtype: torch.dtype) -> X:
+    """``exp(-depth)`` for a depth of at least 0; at least the smallest normal number, about."""
+    c = CONSTANTS[dtype]
+    depth = torch.where(depth > c.deepest, c.deepest, depth)
     # exp(-depth) = 2**k exp(r): k whole, |r| <= log(2) / 2.
     shifted = depth * -1.4426950408889634 + c.shift
     k = shifted - c.shift
     r = (-depth - k * c.ln2_high) - k * c.ln2_low
-    y = _polynomial(r, c.exponential) * power_of_two(shifted, dtype)
-    log1p = y * _polynomial(y, c.log_numerator) / _polynomial(y, c.log_denominator)
-    return (x + magnitude) * 0.5 + log1p
+    return _polynomial(r, c.exponential) * power_of_two(shifted, dtype)
 
 
 def power_of_two(shifted: X, dtype: torch.dtype) -> X:
@@ -167,14 +97,16 @@ EXPONENT = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 
 
 
 def shift_bits(dtype: torch.dtype) -> int:
-    """The bits of `_Constants.shift`, as an integer."""
-    shift = torch.tensor(_CONSTANTS[dtype].shift, dtype=dtype)
+    """The bits of `Constants.shift`, as an integer."""
+    shift = torch.tensor(CONSTANTS[dtype].shift, dtype=dtype)
     return int(shift.view(EXPONENT[dtype][0]))
 
 
 FORMULAS: dict[str, Callable[[Any, torch.dtype], Any]] = {
     "sigmoid": sigmoid_formula,
     "softplus": softplus_formula,
+    "erf": erf_formula,
+    "gaussian": gaussian_formula,
 }
 
 
@@ -204,6 +136,32 @@ def softplus(x: Tensor) -> Tensor:
     return _function(softplus, "softplus", x)
 
 
+def erf(x: Tensor) -> Tensor:
+    """Error function, the same bits wherever the value stands.
+
+    Within 3e-7 (float32) and 1e-15 (float64) of the true value, never outside -1 to 1, and exactly
+    -1 and 1 from -6 and 6 on. Half precision is computed in float32.
+    """
+    return _function(erf, "erf", x)
+
+
+def gaussian(x: Tensor) -> Tensor:
+    """``exp(-x^2)``, `erf`'s slope but for a factor; the same bits wherever the value stands.
+
+    Within 1e-7 (float32) and 2e-16 (float64) of the true value; far out it stays at the smallest
+    value that it has, near the smallest normal number. Half precision is computed in float32.
+    """
+    return _function(gaussian, "gaussian", x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """``x (1 + erf(x / sqrt(2))) / 2``: GELU (Hendrycks and Gimpel 2016), not its approximation.
+
+    The same bits wherever the value stands; the error is that of `erf`, times half of ``x``.
+    """
+    return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
+
+
 def _function(public: Callable[[Tensor], Tensor], name: str, x: Tensor) -> Tensor:
     """A formula on whatever stands for a tensor; ``public`` is what a symbol knows it as."""
     result: Tensor
@@ -218,7 +176,7 @@ def _function(public: Callable[[Tensor], Tensor], name: str, x: Tensor) -> Tenso
 
 def _evaluate(x: Tensor, name: str) -> Tensor:
     """A formula on a tensor, compiled where that is possible: the same bits."""
-    if x.dtype not in _CONSTANTS:
+    if x.dtype not in CONSTANTS:
         return _evaluate(x.float(), name).to(x.dtype)
     plain = x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
     if not plain or is_transformed(x) or not x.numel():
@@ -239,7 +197,7 @@ class _Formula(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
         x, ctx.name = inputs
-        # The derivative of one is in its result, that of the other in its input.
+        # The derivative of one is in its result, those of the others in their input.
         ctx.save_for_backward(output if ctx.name == "sigmoid" else x)
 
     @staticmethod
@@ -252,7 +210,7 @@ def special(x: Tensor, name: str) -> Tensor:
     """torch's own function of this name (`_FUNCTIONS`), also where it is compiled.
 
     ``torch.compile`` would take another implementation, of other bits. The functions above stand in
-    a compiled graph in this way too, as ``"own_sigmoid"`` and ``"own_softplus"``.
+    a compiled graph in this way too, as ``"own_sigmoid"``, ``"own_softplus"`` and so on.
     """
     if torch.compiler.is_compiling():
         opaque: Tensor = _opaque(x, name)
@@ -269,6 +227,8 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": torch.nn.functional.softplus,
     "own_sigmoid": sigmoid,
     "own_softplus": softplus,
+    "own_erf": erf,
+    "own_gaussian": gaussian,
 }
 
 
@@ -296,6 +256,8 @@ _SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softplus": lambda x, y: torch.sigmoid(x),
     "own_sigmoid": lambda x, y: y * (1.0 - y),
     "own_softplus": lambda x, y: sigmoid(x),
+    "own_erf": lambda x, y: ERF_SLOPE * gaussian(x),
+    "own_gaussian": lambda x, y: -2.0 * x * gaussian(x),
 }
 """Derivatives, of input and result."""
 

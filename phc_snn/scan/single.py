@@ -29,3 +29,6 @@ class SingleStep:
 
     def previous(self, h: Any, initial: Any) -> Any:
         return initial
+
+    def count(self, like: Any, initial: Any, by: int) -> tuple[Any, Any]:
+        return initial, initial + by

@@ -206,7 +206,7 @@ def _step_back(
     for steps, before in zip(reversed(stretches), reversed(states), strict=True):
         with torch.enable_grad():
             inputs = driven[steps, index].requires_grad_()
-            before = map_state(lambda s: s.clone().requires_grad_(), before)
+            before = map_state(lambda s: s.clone().requires_grad_(s.is_floating_point()), before)
             *values, after = circuit.run(inputs, before, given.detach()[steps, index])
         ends = [of(g, steps) for g in (spikes, voltage, direct)]
         found = cotangents_of(

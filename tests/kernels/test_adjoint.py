@@ -35,6 +35,8 @@ def evaluate(graph, values):
                 "detach": lambda x=x: x[0],
                 "sigmoid": lambda x=x: numerics.sigmoid(x[0]),
                 "softplus": lambda x=x: numerics.softplus(x[0]),
+                "erf": lambda x=x: numerics.erf(x[0]),
+                "gaussian": lambda x=x: numerics.gaussian(x[0]),
                 "spike": lambda x=x: (x[0] > 0).double(),
             }[op]()
         )
@@ -68,6 +70,8 @@ OPERATIONS = (
     lambda x, y, z: torch.where(x > y, z, x),
     lambda x, y, z: numerics.sigmoid(x),
     lambda x, y, z: numerics.softplus(x) - y,
+    lambda x, y, z: numerics.gelu(x),
+    lambda x, y, z: numerics.gaussian(x) + z,
     lambda x, y, z: SPIKE(x) * y,
     lambda x, y, z: x.detach() * y,
     lambda x, y, z: (1.0 - (x > 0.0).to(None if isinstance(x, Symbol) else x.dtype)) * y,
