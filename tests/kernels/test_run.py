@@ -6,7 +6,8 @@ import torch
 import phc_snn as phc
 from phc_snn.kernels import Stage, run
 from phc_snn.kernels.cpu_source import EVERY, NumbaSource
-from phc_snn.state import tensors
+from phc_snn.neurons import linoss, spiking_ssm
+from phc_snn.state import map_state, tensors
 from phc_snn.surrogate import heaviside
 from tests.kernels.comparison import (
     BOTH,
@@ -26,12 +27,15 @@ LENGTHS = (1, 2, 17, EVERY + 1, 2 * EVERY)
 
 
 def _of_lanes(process):
-    """Whether its state is numbers (B, N): not so of a delay, of modes, and of a counter."""
-    return all(
-        part.dim() == 2 and part.is_floating_point() for part in tensors(process.initial_state(1))
+    """Whether a step is one of lanes: not so of a delay, of modes that are summed, of a counter,
+    and of matrices between neurons and states."""
+    parts = tensors(process.initial_state(1))
+    return not process.mixes and all(
+        part.shape == (1, N) and part.is_floating_point() for part in parts
     )
 
 
+JOINED = [n for n, make in MODELS.items() if not _of_lanes(make()) and not n.startswith("Delay")]
 ALONE = [name for name, make in MODELS.items() if _of_lanes(make())]
 
 
@@ -74,6 +78,43 @@ class TestModels:
         joined = [torch.cat(parts) for parts in zip(first, second, strict=True)]
         assert_same_results([*joined, *flat(([], [], states))], [*joined, *whole[2 * len(first) :]])
         assert_same_results(joined, whole[: len(first)])
+
+
+@pytest.mark.parametrize("model", JOINED)
+def test_what_joins_lanes_has_no_kernel(model):
+    process = MODELS[model]()
+    refusal = run.chain_refusal(stages_of([process], torch.float32), signal(process, 5).float())
+    assert refusal is not None
+
+
+def firing_of_a_spiking_ssm(dtype):
+    c = MODELS["SpikingSSM"]().coefficients(dtype)
+    firing = spiking_ssm._Firing(c.membrane_decay, leaf(c.threshold), c.emit)
+    membrane = leaf(torch.randn(3, N, dtype=dtype))
+    return Stage(spiking_ssm._fire, firing, spiking_ssm._Membrane(membrane))
+
+
+def oscillators_of(model):
+    def made(dtype):
+        neuron = model(3, states=4)
+        motion = map_state(leaf, neuron.coefficients(dtype).motion)
+        state = phc.LinOSSState(*(leaf(torch.randn(3, 8, dtype=dtype)) for _ in range(2)))
+        return Stage(linoss._oscillate, motion, state)
+
+    return made
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "make",
+    [firing_of_a_spiking_ssm, oscillators_of(phc.LinOSS), oscillators_of(phc.LinOSSIMEX)],
+    ids=["SpikingSSM", "LinOSS-IM", "LinOSS-IMEX"],
+)
+def test_the_part_of_a_joined_model_that_is_one_lane_each(make, dtype):
+    for length in LENGTHS:
+        stage = make(dtype)
+        width = next(iter(stage.state)).shape[-1]
+        assert_stages_agree([stage], 2.0 * torch.randn(length, 3, width, dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", BOTH)
