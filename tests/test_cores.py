@@ -85,19 +85,19 @@ def test_divergence_is_measured(name):
 def test_learns(name):
     torch.manual_seed(0)
     labels = torch.arange(24) % 3
-    time = torch.arange(30)[:, None]
+    time = torch.arange(20)[:, None]
     waves = torch.stack([torch.sin((0.3 + 0.4 * labels) * time + k) for k in range(4)], -1)
     x = waves + 0.1 * torch.randn(waves.shape)
     model = classifier(name, topology=phc.Topology.feedforward(10, regions=1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = model.loss(model(x, solver=phc.Sequential()), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert min(losses[-5:]) < 0.75 * losses[0], losses[::10]
+    assert min(losses[-5:]) < 0.75 * losses[0], losses[::8]
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """P-SpikeSSM: a state space between two draws of spikes, without feedback."""
 
 import math
-from typing import Any, NamedTuple, Unpack, get_args
+from typing import Any, NamedTuple, Self, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +181,15 @@ class PSpikeSSM(Neuron):
         for name, value in values.items():
             found = value.to(torch.get_default_dtype()).clone()
             self.register_parameter(name, nn.Parameter(found))
+
+    @classmethod
+    def for_network(
+        cls, features: int, *, generator: torch.Generator | None = None, **options: Any
+    ) -> Self:
+        # Where a spike made a neuron quieter, nothing in a network would start it.
+        neuron = super().for_network(features, generator=generator, **options)
+        nn.init.ones_(neuron.d)
+        return neuron
 
     def _raw_time_step(self, given: Value | None, generator: torch.Generator | None) -> Tensor:
         if given is None:
