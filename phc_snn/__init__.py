@@ -31,6 +31,7 @@ from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
+from phc_snn.stacked import StackedSNN, StackedSNNOutput, StackedSNNState
 from phc_snn.surrogate import Boxcar, FastSigmoid, Tanh, Triangle
 from phc_snn.synapses import (
     RSTDP,
@@ -82,6 +83,9 @@ __all__ = [
     "Sequential",
     "Solution",
     "Solver",
+    "StackedSNN",
+    "StackedSNNOutput",
+    "StackedSNNState",
     "StepLayer",
     "SweepCurve",
     "Tanh",

@@ -1,7 +1,9 @@
 """Parts of a model by their names, with the initial values that a `PHCSSM` has."""
 
+import inspect
 from typing import Literal, get_args
 
+from phc_snn import neurons as models
 from phc_snn.neurons import ALIF, LIF
 from phc_snn.neurons.alif import DriveTransform
 from phc_snn.neurons.base import Neuron
@@ -29,6 +31,28 @@ def make_topology(topology: TopologyName | Topology, neurons: int, *, regions: i
         )
     make = Topology.feedforward if topology == "feedforward" else Topology.bidirectional
     return make(neurons, regions=regions)
+
+
+def neuron_class(name: str) -> type[Neuron]:
+    """The neuron model of this name, whatever its letters' case: ``"silif"`` is `SiLIF`.
+
+    Raises:
+        ValueError: No model of `phc_snn.neurons` has this name.
+
+    Example:
+        >>> neuron_class("silif").__name__
+        'SiLIF'
+    """
+    exported: list[type] = [getattr(models, each) for each in models.__all__]
+    known = {
+        model.__name__.lower(): model
+        for model in exported
+        if issubclass(model, Neuron) and not inspect.isabstract(model)
+    }
+    if not isinstance(name, str) or name.lower() not in known:
+        names = ", ".join(repr(key) for key in sorted(known))
+        raise ValueError(f"neuron: got {name!r}, expected one of {names}")
+    return known[name.lower()]
 
 
 def make_neuron(

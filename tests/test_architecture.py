@@ -33,7 +33,7 @@ RANKS = [
     {"phc"},
     {"layers"},
     {"encoder", "outputs", "readout"},
-    {"models"},
+    {"models", "stacked"},
     {"ensemble"},
     {"convert", "data", "explain", "training", "plots", "report"},
     {"cli", "commands"},

@@ -8,7 +8,8 @@ another code path, and each library has its own), nor the matrix product (each s
 order). This package has versions that do.
 """
 
+from phc_snn.numerics.classes import softmax
 from phc_snn.numerics.elementary import sigmoid, softplus, special
 from phc_snn.numerics.product import linear
 
-__all__ = ["linear", "sigmoid", "softplus", "special"]
+__all__ = ["linear", "sigmoid", "softmax", "softplus", "special"]

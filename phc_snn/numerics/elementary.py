@@ -142,14 +142,20 @@ def softplus_formula(x: X, dtype: torch.dtype) -> X:
     """``log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))`` in elementary operations."""
     c = _CONSTANTS[dtype]
     magnitude = torch.abs(x)
-    depth = torch.where(magnitude > c.deepest, c.deepest, magnitude)
+    y = decaying_formula(magnitude, dtype)
+    log1p = y * _polynomial(y, c.log_numerator) / _polynomial(y, c.log_denominator)
+    return (x + magnitude) * 0.5 + log1p
+
+
+def decaying_formula(x: X, dtype: torch.dtype) -> X:
+    """``exp(-x)`` for x >= 0 in elementary operations; never below the smallest normal number."""
+    c = _CONSTANTS[dtype]
+    depth = torch.where(x > c.deepest, c.deepest, x)
     # exp(-depth) = 2**k exp(r): k whole, |r| <= log(2) / 2.
     shifted = depth * -1.4426950408889634 + c.shift
     k = shifted - c.shift
     r = (-depth - k * c.ln2_high) - k * c.ln2_low
-    y = _polynomial(r, c.exponential) * power_of_two(shifted, dtype)
-    log1p = y * _polynomial(y, c.log_numerator) / _polynomial(y, c.log_denominator)
-    return (x + magnitude) * 0.5 + log1p
+    return _polynomial(r, c.exponential) * power_of_two(shifted, dtype)
 
 
 def power_of_two(shifted: X, dtype: torch.dtype) -> X:
