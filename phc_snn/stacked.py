@@ -13,6 +13,7 @@ from phc_snn import numerics
 from phc_snn.checks import check_finite, check_input, check_positive, check_state
 from phc_snn.named import neuron_class
 from phc_snn.neurons import Neuron
+from phc_snn.neurons.resetting import Resetting
 from phc_snn.outputs import ParameterCount
 from phc_snn.padding import check_lengths, own_steps
 from phc_snn.parameters import Clipped, uniform
@@ -159,6 +160,35 @@ class StackedSNN(nn.Module):
             zeros.clone(),
         )
 
+    def random_state(
+        self,
+        batch_size: int,
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> StackedSNNState:
+        """All layers in a state drawn from 0 to 1, nothing read out.
+
+        The published programs start from it, at evaluation too, so that their results are draws.
+
+        Raises:
+            ValueError: Neurons without a ``random_state``.
+        """
+        resting = self.initial_state(batch_size, device=device, dtype=dtype)
+        states = []
+        for neuron in self._neurons:
+            if not isinstance(neuron, Resetting):
+                raise ValueError(
+                    f"neuron: {type(neuron).__name__} has no random_state, the neurons of the "
+                    "SiLIF work have; start from initial_state"
+                )
+            states.append(
+                neuron.random_state(batch_size, generator=generator, device=device, dtype=dtype)
+            )
+        membrane = resting.membrane.uniform_(generator=generator)
+        return resting._replace(neurons=tuple(states), membrane=membrane)
+
     def forward(
         self,
         x_seq: Tensor,
@@ -197,11 +227,10 @@ class StackedSNN(nn.Module):
         )
         return StackedSNNOutput(after.total, spikes, after, lengths)
 
-    def step(self, x_t: Tensor, state: StackedSNNState | None = None) -> tuple[Tensor, Any]:
+    def step(
+        self, x_t: Tensor, state: StackedSNNState | None = None
+    ) -> tuple[Tensor, StackedSNNState]:
         """One sample in, ``x_t`` (B, D_in), one decision out: logits (B, C) over all steps so far.
-
-        Returns:
-            The logits, and the `StackedSNNState` after the step.
 
         Raises:
             RuntimeError: In training, where BatchNorm needs all steps at once.

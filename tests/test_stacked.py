@@ -250,6 +250,22 @@ def test_refuses_bad_input():
 
 
 @torch.no_grad()
+def test_random_states():
+    model, x = make(), data()
+    drawn, again = (
+        model.random_state(6, generator=torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    for one, other in zip(tensors(drawn), tensors(again), strict=True):
+        assert_same_bits(one, other)
+    for part in (*tensors(drawn.neurons), drawn.membrane):
+        assert 0.0 <= float(part.min()) < 0.5 < float(part.max()) < 1.0
+    assert not bool(drawn.total.any())
+    assert not torch.equal(model(x, drawn).logits, model(x).logits)
+    with pytest.raises(ValueError, match="neuron: LIF has no random_state"):
+        make("lif").random_state(6)
+
+
+@torch.no_grad()
 def test_nothing_in_nothing_out():
     assert not bool(make()(data(0)).logits.any())
     assert make()(data(5, 0)).logits.shape == (0, 4)
