@@ -67,8 +67,8 @@ class Settings:
 
 SETTINGS = {
     "fsdd": Settings("fsdd"),
-    "nmnist": Settings("nmnist", dropout=0.5, epochs=60),
-    "psmnist": Settings("psmnist", hidden=(64, 64), epochs=10, batch_size=50),
+    "nmnist": Settings("nmnist", epochs=60),
+    "psmnist": Settings("psmnist", hidden=(64, 64), epochs=12, batch_size=50),
 }
 """Of each set."""
 
