@@ -2,59 +2,22 @@
 
 import inspect
 import json
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from phc_snn import numerics
 from phc_snn.checks import check_finite, check_input, check_positive, check_state
 from phc_snn.named import neuron_class
 from phc_snn.neurons import Neuron
 from phc_snn.neurons.resetting import Resetting
-from phc_snn.outputs import ParameterCount
+from phc_snn.outputs import ParameterCount, StackedSNNOutput, StackedSNNState
 from phc_snn.padding import check_lengths, own_steps
-from phc_snn.parameters import Clipped, uniform
 from phc_snn.process import OneStep, TimeAxis, WholeSequence
 from phc_snn.readout import add_over_time, check_labels, mean_over_steps
+from phc_snn.stack_layers import LeakyReadout, NormedLinear
 from phc_snn.state import batch_size
-
-_EPS, _MOMENTUM = 1e-5, 0.05
-"""Of every BatchNorm, as published."""
-
-
-class StackedSNNState(NamedTuple):
-    """State of a `StackedSNN`.
-
-    Attributes:
-        neurons: State of each hidden layer, after all steps, padding included.
-        total: (B, C), the sum over each sample's own steps.
-        steps: (B,), their number.
-        membrane: (B, C), of the readout, after all steps.
-    """
-
-    neurons: tuple[Any, ...]
-    total: Tensor
-    steps: Tensor
-    membrane: Tensor
-
-
-class StackedSNNOutput(NamedTuple):
-    """What a `StackedSNN` returns.
-
-    Attributes:
-        logits: (B, C), the sum over time of the readout's softmax.
-        spikes: Of each hidden layer, (T, B, N), before the dropout.
-        state: To carry into the next chunk.
-        lengths: (B,) steps of each sample that were not padding; None if all were the sample's own.
-    """
-
-    logits: Tensor
-    spikes: tuple[Tensor, ...]
-    state: StackedSNNState
-    lengths: Tensor | None = None
 
 
 class StackedSNN(nn.Module):
@@ -129,11 +92,11 @@ class StackedSNN(nn.Module):
         make = _maker(neuron, options, generator)
         currents, neurons = [], []
         for before, features in zip(widths, hidden, strict=False):
-            currents.append(_Current(before, features, generator))
+            currents.append(NormedLinear(before, features, generator))
             neurons.append(_checked(make(features), features))
         self.currents, self.neurons = nn.ModuleList(currents), nn.ModuleList(neurons)
         self.dropout = nn.Dropout(dropout)
-        self.readout = _Readout(widths[-1], num_classes, generator)
+        self.readout = LeakyReadout(widths[-1], num_classes, generator)
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -348,71 +311,6 @@ class StackedSNN(nn.Module):
         if self.check_finite:
             check_finite(name, x)
         return resting if state is None else state
-
-
-class _Current(nn.Module):
-    """``BatchNorm(W x)``: what drives a layer."""
-
-    def __init__(
-        self, in_features: int, features: int, generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, features, bias=False)
-        bound = 1.0 / math.sqrt(in_features)
-        nn.init.uniform_(self.linear.weight, -bound, bound, generator=generator)
-        self.norm = nn.BatchNorm1d(features, eps=_EPS, momentum=_MOMENTUM)
-
-    def forward(self, x: Tensor, own: Tensor | None) -> Tensor:
-        """(..., K) -> (..., N); ``own`` (T, B) are the steps that a BatchNorm in training takes."""
-        weight = self.linear.weight.to(x.dtype)
-        if not self.training:
-            # The norm's own function has other bits for other shapes.
-            scale, shift = self._affine()
-            return numerics.linear(x, weight) * scale.to(x.dtype) + shift.to(x.dtype)
-        current = nn.functional.linear(x, weight)
-        if own is None:
-            return self._normalized(current.flatten(0, 1)).reshape(current.shape)
-        normalized = torch.zeros_like(current)
-        normalized[own] = self._normalized(current[own])
-        return normalized
-
-    def _affine(self) -> tuple[Tensor, Tensor]:
-        """Factor and summand (N,) of the norm in evaluation."""
-        norm = self.norm
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        scale = norm.weight / torch.sqrt(variance + norm.eps)
-        return scale, norm.bias - mean * scale
-
-    def _normalized(self, rows: Tensor) -> Tensor:
-        """The norm of (rows, N) by their own mean and variance."""
-        normalized: Tensor = self.norm(rows.to(self.norm.weight.dtype))
-        return normalized.to(rows.dtype)
-
-
-class _Readout(nn.Module):
-    """A leaky integrator for each class, and the softmax over them."""
-
-    membrane_decay = Clipped(math.exp(-1 / 5), math.exp(-1 / 25))
-
-    def __init__(
-        self, in_features: int, num_classes: int, generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__()
-        self.current = _Current(in_features, num_classes, generator)
-        kind = type(self).membrane_decay
-        assert kind.upper is not None
-        kind.create(self, num_classes, uniform(num_classes, kind.lower, kind.upper, generator))
-
-    def forward(
-        self, x: Tensor, membrane: Tensor, time: TimeAxis, own: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The softmax of the membrane (..., C), and the last membrane (B, C)."""
-        decay = self.membrane_decay.to(x.dtype)
-        charged = (1.0 - decay) * self.current(x, own)
-        voltage, last = time.recur(decay, charged, membrane)
-        return numerics.softmax(voltage), last
 
 
 def _sizes(hidden: Sequence[int]) -> tuple[int, ...]:

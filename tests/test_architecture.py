@@ -32,7 +32,7 @@ RANKS = [
     {"solvers"},
     {"phc"},
     {"layers"},
-    {"encoder", "outputs", "readout"},
+    {"encoder", "outputs", "readout", "stack_layers"},
     {"models", "stacked"},
     {"ensemble"},
     {"convert", "data", "explain", "training", "plots", "report"},
