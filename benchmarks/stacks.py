@@ -68,7 +68,7 @@ class Settings:
 SETTINGS = {
     "fsdd": Settings("fsdd"),
     "nmnist": Settings("nmnist", epochs=60),
-    "psmnist": Settings("psmnist", hidden=(64, 64), epochs=12, batch_size=50),
+    "psmnist": Settings("psmnist", hidden=(64, 64), epochs=8, batch_size=50),
 }
 """Of each set."""
 
