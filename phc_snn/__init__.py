@@ -25,20 +25,21 @@ from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM
 from phc_snn.neurons import *  # noqa: F403  # they are listed there alone
-from phc_snn.outputs import PHCSSMOutput, PHCSSMState
+from phc_snn.outputs import PHCSSMOutput, PHCSSMState, StackedSNNOutput, StackedSNNState
 from phc_snn.phc import PHC
 from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
 from phc_snn.spike_blocks import (
-    FeatureNorm,
     FuseClamp,
     PSpikeBlock,
     PSpikeStack,
     PSpikeStackState,
     SpikeMixer,
 )
+from phc_snn.stack_layers import FeatureNorm
+from phc_snn.stacked import StackedSNN
 from phc_snn.surrogate import Boxcar, FastSigmoid, RectifiedTanh, StraightThrough, Triangle
 from phc_snn.synapses import (
     RSTDP,
@@ -97,6 +98,9 @@ __all__ = [
     "Solution",
     "Solver",
     "SpikeMixer",
+    "StackedSNN",
+    "StackedSNNOutput",
+    "StackedSNNState",
     "StepLayer",
     "StraightThrough",
     "SweepCurve",

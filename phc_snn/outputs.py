@@ -1,6 +1,6 @@
-"""What a `PHCSSM` takes along and returns."""
+"""What a `PHCSSM` and a `StackedSNN` take along and return."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -40,6 +40,38 @@ class PHCSSMOutput(NamedTuple):
     def members(self) -> tuple["PHCSSMOutput"]:
         """Itself: a network alone is an `Ensemble` of one."""
         return (self,)
+
+
+class StackedSNNState(NamedTuple):
+    """State of a `StackedSNN`.
+
+    Attributes:
+        neurons: State of each hidden layer, after all steps, padding included.
+        total: (B, C), the sum over each sample's own steps.
+        steps: (B,), their number.
+        membrane: (B, C), of the readout, after all steps.
+    """
+
+    neurons: tuple[Any, ...]
+    total: Tensor
+    steps: Tensor
+    membrane: Tensor
+
+
+class StackedSNNOutput(NamedTuple):
+    """What a `StackedSNN` returns.
+
+    Attributes:
+        logits: (B, C), the sum over time of the readout's softmax.
+        spikes: Of each hidden layer, (T, B, N), before the dropout.
+        state: To carry into the next chunk.
+        lengths: (B,) steps of each sample that were not padding; None if all were the sample's own.
+    """
+
+    logits: Tensor
+    spikes: tuple[Tensor, ...]
+    state: StackedSNNState
+    lengths: Tensor | None = None
 
 
 class ParameterCount(NamedTuple):

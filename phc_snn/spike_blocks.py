@@ -11,6 +11,7 @@ from phc_snn.checks import check_finite, check_input, check_positive, check_stat
 from phc_snn.neurons.p_spike_modes import Discretization
 from phc_snn.neurons.p_spike_ssm import PSpikeSSM, PSpikeSSMState, clamped
 from phc_snn.readout import add_over_time
+from phc_snn.stack_layers import FeatureNorm
 from phc_snn.state import batch_size
 
 
@@ -31,23 +32,6 @@ class _Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return numerics.linear(x, self.weight.to(x.dtype)) + self.bias.to(x.dtype)
-
-
-class FeatureNorm(nn.BatchNorm1d):
-    """Batch normalisation of each feature over batch and time, (..., N) -> (..., N).
-
-    In evaluation it is one multiplication and two additions of each value by itself, with the same
-    bits step by step and over a sequence.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            normed: Tensor = super().forward(x.reshape(-1, x.shape[-1])).reshape(x.shape)
-            return normed
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        gain = self.weight / torch.sqrt(self.running_var + self.eps)
-        return (x - self.running_mean.to(x.dtype)) * gain.to(x.dtype) + self.bias.to(x.dtype)
 
 
 class SpikeMixer(_Linear):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from phc_snn.numerics import erf, gaussian, gelu, linear, sigmoid, softplus, special
+from phc_snn.numerics import erf, gaussian, gelu, linear, sigmoid, softmax, softplus, special
 from phc_snn.numerics.elementary import FORMULAS
 from phc_snn.numerics.product import linear_of_spikes
 from tests.tolerances import assert_near, assert_same_bits
@@ -203,3 +203,34 @@ def test_special_functions_inside_a_compiled_graph(name):
     assert torch.equal(opaque(x, name), special(x, name))
     torch.autograd.gradcheck(lambda v: opaque(v, name), x.clone().requires_grad_())
     torch.library.opcheck(opaque, (x.clone().requires_grad_(), name))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("classes", [1, 2, 10, 35])
+def test_softmax(dtype, classes, restore_threads):
+    x = values(dtype, (13, 7, classes))
+    whole = softmax(x)
+    assert_near(whole, torch.softmax(x.double(), -1).to(dtype), 4 * torch.finfo(dtype).eps)
+    assert_same_bits(torch.stack([softmax(x_t) for x_t in x]), whole)
+    assert_same_bits(torch.cat([softmax(x[:, i : i + 1]) for i in range(7)], 1), whole)
+    assert_same_bits(softmax(x.transpose(0, 1)).transpose(0, 1), whole)
+    turned = x.transpose(0, 2).contiguous().transpose(0, 2)
+    assert_same_bits(softmax(turned), whole)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        assert_same_bits(softmax(x.repeat(40, 20, 1))[:13, :7], whole)
+
+
+def test_softmax_far_out_and_its_gradient():
+    x = torch.tensor([[0.0, -1e4], [800.0, 799.0]], dtype=torch.float64, requires_grad=True)
+    y = softmax(x)
+    assert_near(y, torch.softmax(x, -1))
+    weight = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
+    (grad,) = torch.autograd.grad((y * weight).sum(), x)
+    (wanted,) = torch.autograd.grad((torch.softmax(x, -1) * weight).sum(), x)
+    assert_near(grad, wanted)
+    near = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(softmax, (near,))
+    assert torch.autograd.gradgradcheck(softmax, (near,))
+    assert softmax(torch.zeros(0, 3)).shape == (0, 3)
+    assert softmax(near.bfloat16()).dtype == torch.bfloat16

@@ -7,6 +7,7 @@ from phc_snn.data.mnist import SequentialMNIST, load_sequential_mnist
 from phc_snn.data.pool import Pool, read_pool, write_pool
 from phc_snn.data.protocol import PUBLISHED_SEEDS, load_published, split_positions
 from phc_snn.data.series import Sequences, TimeSeriesDataset, stacked
+from phc_snn.data.speech_commands import SpeechCommands, load_speech_commands
 from phc_snn.data.uea import load_uea
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Pool",
     "Sequences",
     "SequentialMNIST",
+    "SpeechCommands",
     "SpokenDigits",
     "TimeSeriesDataset",
     "collate_events",
@@ -25,6 +27,7 @@ __all__ = [
     "load_fsdd",
     "load_published",
     "load_sequential_mnist",
+    "load_speech_commands",
     "load_uea",
     "read_pool",
     "split_positions",

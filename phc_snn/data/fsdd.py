@@ -1,9 +1,6 @@
 """The Free Spoken Digit Dataset: speech as frames that a causal network can take one by one."""
 
-import io
-import math
 import re
-import wave
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -12,12 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from phc_snn.checks import check_positive
+from phc_snn.data.sound import FilterBank, read_wav, samples_of
 
 RATE = 8000
 """Samples per second of a recording."""
@@ -25,8 +22,6 @@ Split = Literal["train", "validation", "test"]
 _NAME = re.compile(r"([0-9])_([A-Za-z]+)_(0|[1-9][0-9]*)\.wav")
 _TEST, _VALIDATION = 5, 10
 """First index of each speaker and digit that is not in the test part, and not in the validation."""
-_FLOOR = 1e-6
-"""Added to a band's energy, so that digital silence has a logarithm: -60 dB."""
 _LOWEST, _HIGHEST = 60.0, 3800.0
 """Of the filter bank, Hz: a little more than a telephone transmits."""
 
@@ -115,7 +110,10 @@ def load_fsdd(
     for name in keys:
         names[_split_of(_key(name)[2])].append(name)
     frames = {
-        split: [to_frames(read_wav(recordings[name].read(), recordings[name].name)) for name in own]
+        split: [
+            to_frames(read_wav(recordings[name].read(), recordings[name].name, RATE))
+            for name in own
+        ]
         for split, own in names.items()
     }
     seen = torch.cat(frames["train"]).double()
@@ -131,11 +129,7 @@ def load_fsdd(
 
 
 def log_bands(samples: Tensor, *, hop: int, bands: int) -> Tensor:
-    """Logarithm of the energy in bands of frequency, at the end of each hop, of the past alone.
-
-    The spectrum at a step is that of the last ``3 * hop`` samples (Hann window, silence before the
-    beginning). Triangular bands overlap by half and are equally wide on the mel scale from 60 to
-    3,800 Hz.
+    """Logarithmic energies from 60 to 3,800 Hz of the last ``3 * hop`` samples; `FilterBank`.
 
     Args:
         samples: (n,) from -1 to 1, at 8 kHz.
@@ -145,40 +139,17 @@ def log_bands(samples: Tensor, *, hop: int, bands: int) -> Tensor:
     Returns:
         (ceil(n / hop), bands), of the dtype of ``samples``.
     """
-    span = 3 * hop
-    steps = -(-len(samples) // hop)
-    # By numpy: on pieces this small torch's threads cost more than they bring.
-    padded = np.pad(samples.numpy(), (span - hop, steps * hop - len(samples)))
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, span)[::hop] * np.hanning(span)
-    # A spectrum at twice as many points, so that no narrow band falls between two of them.
-    points = 2 ** math.ceil(math.log2(2 * span))
-    power = np.abs(np.fft.rfft(pieces, n=points)) ** 2 / span
-    energy = np.einsum("tf,fb->tb", power, _filters(points, bands))
-    return torch.from_numpy(np.log(energy + _FLOOR)).to(samples.dtype)
+    return _bank(hop, bands)(samples)
 
 
 @lru_cache(maxsize=8)
-def _filters(points: int, bands: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(points // 2 + 1, bands) weights of the triangular bands."""
-    mel = np.linspace(_mel(_LOWEST), _mel(_HIGHEST), bands + 2)
-    edges = 700.0 * np.expm1(mel / 1127.0)
-    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    frequencies = np.linspace(0.0, RATE / 2, points // 2 + 1)[:, None]
-    rising = (frequencies - low) / (middle - low)
-    falling = (high - frequencies) / (high - middle)
-    return np.clip(np.minimum(rising, falling), 0.0, None)
-
-
-def _mel(frequency: float) -> float:
-    """O'Shaughnessy's mel scale, the one with the natural logarithm."""
-    return float(1127.0 * np.log1p(frequency / 700.0))
+def _bank(hop: int, bands: int) -> FilterBank:
+    return FilterBank(RATE, hop, 3 * hop, bands, _LOWEST, _HIGHEST)
 
 
 def _framing(window: float, bands: int | None) -> Callable[[Tensor], Tensor]:
     """What makes frames (T, features) of samples (n,)."""
-    hop = round(window * RATE / 1000)
-    if not 1 <= hop <= RATE:
-        raise ValueError(f"window: got {window}, expected 0.125 to 1000 ms, of 8 samples each")
+    hop = samples_of("window", window, RATE)
     if bands is None:
         return lambda samples: _raw_frames(samples, hop)
     check_positive("bands", bands)
@@ -188,39 +159,6 @@ def _framing(window: float, bands: int | None) -> Callable[[Tensor], Tensor]:
 def _raw_frames(samples: Tensor, hop: int) -> Tensor:
     """(ceil(n / hop), hop): each sample once, in its order."""
     return torch.nn.functional.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
-
-
-def read_wav(content: bytes, name: str) -> Tensor:
-    """Samples (n,) from -1 to 1, float32, of a wav file of 8 kHz, 16 bit, mono.
-
-    Args:
-        content: The file's bytes.
-        name: Of the file, for the errors.
-
-    Raises:
-        ValueError: Another format, no samples, or fewer than the file announces.
-    """
-    try:
-        with wave.open(io.BytesIO(content)) as file:
-            found = file.getframerate(), 8 * file.getsampwidth(), file.getnchannels()
-            announced = file.getnframes()
-            data = file.readframes(announced)
-    except (wave.Error, EOFError) as error:
-        raise ValueError(
-            f"{name}: is no wav file that can be read ({error or 'cut off'})"
-        ) from error
-    if found != (RATE, 16, 1):
-        rate, width, channels = found
-        raise ValueError(
-            f"{name}: has {rate} Hz, {width} bit, {channels} channel(s), expected {RATE} Hz, 16 "
-            "bit, 1 channel; convert it first"
-        )
-    if not announced or len(data) != 2 * announced:
-        raise ValueError(
-            f"{name}: has {len(data) // 2:,} samples and announces {announced:,}, expected as many "
-            "and at least one; get it again"
-        )
-    return torch.from_numpy(np.frombuffer(data, "<i2").astype(np.float32) / 2**15)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ sums in another order). This package has versions that do. `random` has draws th
 the order in which they are made.
 """
 
+from phc_snn.numerics.classes import softmax
 from phc_snn.numerics.elementary import erf, gaussian, gelu, sigmoid, softplus, special, tanh
 from phc_snn.numerics.product import linear
 
-__all__ = ["erf", "gaussian", "gelu", "linear", "sigmoid", "softplus", "special", "tanh"]
+__all__ = ["erf", "gaussian", "gelu", "linear", "sigmoid", "softmax", "softplus", "special", "tanh"]

@@ -52,7 +52,7 @@ def softplus_formula(x: X, dtype: torch.dtype) -> X:
     """``log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))`` in elementary operations."""
     c = CONSTANTS[dtype]
     magnitude = torch.abs(x)
-    y = _falling(magnitude, dtype)
+    y = falling(magnitude, dtype)
     log1p = y * _polynomial(y, c.log_numerator) / _polynomial(y, c.log_denominator)
     return (x + magnitude) * 0.5 + log1p
 
@@ -68,10 +68,10 @@ def erf_formula(x: X, dtype: torch.dtype) -> X:
 
 def gaussian_formula(x: X, dtype: torch.dtype) -> X:
     """``exp(-x^2)`` in elementary operations."""
-    return _falling(x * x, dtype)
+    return falling(x * x, dtype)
 
 
-def _falling(depth: X, dtype: torch.dtype) -> X:
+def falling(depth: X, dtype: torch.dtype) -> X:
     """``exp(-depth)`` for a depth of at least 0; at least the smallest normal number, about."""
     c = CONSTANTS[dtype]
     depth = torch.where(depth > c.deepest, c.deepest, depth)

@@ -170,6 +170,18 @@ class TestAudio:
         assert label == 1
         assert [len(frames) for frames, _ in dataset] == [3, 1, 0]
 
+    @pytest.mark.parametrize(("kind", "split"), PARTS)
+    def test_five_neighbours_are_one_of_140_channels(self, tmp_path, kind, split):
+        """The published preparation of SHD and SSC."""
+        spikes = [(0.0, 0), (0.001, 4), (0.0025, 5), (0.0045, 699), (0.0105, 694)]
+        recordings.write_audio(tmp_path, kind, split, [(0, spikes)])
+        dataset = load_events(kind, tmp_path, split=split, window=4, downsample=5)
+        assert dataset.features == 140
+        frames, _ = dataset[0]
+        assert frames.shape == (3, 140)
+        assert frames.nonzero().tolist() == [[0, 0], [0, 1], [1, 139], [2, 138]]
+        assert frames[0, 0] == 2.0
+
     def test_a_damaged_file_is_named(self, tmp_path):
         path = recordings.write_audio(tmp_path, "shd", "train", self.SPIKES)
         path.write_bytes(path.read_bytes()[:100])

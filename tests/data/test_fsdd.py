@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from phc_snn.data import collate_events, load_fsdd
-from phc_snn.data.fsdd import log_bands, read_wav
+from phc_snn.data.fsdd import log_bands
+from phc_snn.data.sound import read_wav
 from phc_snn.training.recordings import read_recordings
 from phc_snn.training.settings import read_settings
 from phc_snn.training.train import TrainConfig, evaluate, fit_recordings
@@ -169,7 +170,7 @@ class TestWhatIsNotThere:
 class TestWav:
     def test_samples(self):
         wanted = torch.tensor([-1.0, 0.0, 0.5])
-        assert torch.equal(read_wav(wav([-(2**15), 0, 2**14]), "a.wav"), wanted)
+        assert torch.equal(read_wav(wav([-(2**15), 0, 2**14]), "a.wav", 8000), wanted)
 
     @pytest.mark.parametrize(
         ("data", "message"),
@@ -186,7 +187,7 @@ class TestWav:
     )
     def test_others_are_named(self, data, message):
         with pytest.raises(ValueError, match=rf"a\.wav: {message}"):
-            read_wav(data, "a.wav")
+            read_wav(data, "a.wav", 8000)
 
 
 class TestBands:
