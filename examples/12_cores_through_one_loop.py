@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 import phc_snn as phc
 from phc_snn.named import NEURONS
 
+TOLERANCE = 0.01  # spikes differ by 1; rates, of models without spikes, by any number
+
 
 @torch.no_grad()
 def main(out: Path, small: bool = False) -> None:
@@ -40,7 +42,8 @@ def main(out: Path, small: bool = False) -> None:
         differing = []
         for count in sweeps:
             found = network(current, solver=phc.Jacobi(count)).spikes
-            differing.append(float((found != truth.spikes).double().mean()))
+            other = (found - truth.spikes).abs() > TOLERANCE
+            differing.append(float(other.double().mean()))
         axes.plot(sweeps, [100 * share for share in differing], marker=".", label=kind.__name__)
         active = float((truth.spikes != 0).double().mean())
         print(
@@ -51,7 +54,7 @@ def main(out: Path, small: bool = False) -> None:
     axes.set_xscale("log", base=2)
     axes.set(
         xlabel="sweeps of Jacobi",
-        ylabel="neuron-steps that differ from step by step, %",
+        ylabel="neuron-steps that send something else than step by step, %",
         title=f"32 neurons, one delay, {steps} steps",
     )
     axes.grid(alpha=0.3)

@@ -274,5 +274,5 @@ def test_nothing_in_nothing_out():
 def test_names_whatever_their_case():
     assert neuron_class("SiLIF") is neuron_class("silif") is phc.SiLIF
     assert neuron_class("LIF") is phc.LIF
-    with pytest.raises(ValueError, match="expected one of .'alif', 'lif'"):
+    with pytest.raises(ValueError, match=r"expected one of \('alif', 'lif'"):
         neuron_class("silifstate")

@@ -6,12 +6,13 @@ float64 tensors, sharing no code with the package. ``state`` and ``parameters`` 
 
 import copy
 
+import pytest
 import torch
 
 from phc_snn.state import map_state, tensors
 from tests.processes import in_chunks, in_steps
 
-LENGTHS = (50, 250, 1000)
+LENGTHS = (50, 250, pytest.param(1000, marks=pytest.mark.slow))
 
 
 class Published(torch.autograd.Function):

@@ -29,7 +29,8 @@ def lrc_ssm(x, state, p):
         h = h + elastance * (a * h + b)
         rows.append(h)
     y = torch.stack(rows)
-    return [rate(y), y], {"membrane": h}
+    # The threshold in `MODELS` is -1.
+    return [rate(y + 1.0), y], {"membrane": h}
 
 
 @pytest.mark.parametrize("steps", LENGTHS)
