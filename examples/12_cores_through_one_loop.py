@@ -23,7 +23,7 @@ def main(out: Path, small: bool = False) -> None:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     print(f"{'model':16} {'active':>7} {'sweeps of Exact':>16}   differing after one, after four")
-    for name, kind in NEURONS.items():
+    for number, (name, kind) in enumerate(NEURONS.items()):
         generator = torch.Generator().manual_seed(0)
         model = phc.PHCSSM(channels, 3, neurons=32, neuron=name, generator=generator)
         network, current = model.network, model.encoder(x)
@@ -44,7 +44,13 @@ def main(out: Path, small: bool = False) -> None:
             found = network(current, solver=phc.Jacobi(count)).spikes
             other = (found - truth.spikes).abs() > TOLERANCE
             differing.append(float(other.double().mean()))
-        axes.plot(sweeps, [100 * share for share in differing], marker=".", label=kind.__name__)
+        axes.plot(
+            sweeps,
+            [100 * share for share in differing],
+            ("o-", "s--")[number // 10 % 2],  # there are ten colours
+            markersize=3,
+            label=kind.__name__,
+        )
         active = float((truth.spikes != 0).double().mean())
         print(
             f"{kind.__name__:16} {active:7.1%} {int(exact.sweeps.max()):16} "
@@ -54,7 +60,7 @@ def main(out: Path, small: bool = False) -> None:
     axes.set_xscale("log", base=2)
     axes.set(
         xlabel="sweeps of Jacobi",
-        ylabel="neuron-steps that send something else than step by step, %",
+        ylabel="neuron-steps that differ from step by step, %",
         title=f"32 neurons, one delay, {steps} steps",
     )
     axes.grid(alpha=0.3)
