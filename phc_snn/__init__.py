@@ -21,6 +21,7 @@ from phc_snn.convert import (
 from phc_snn.convert.nir import Chain, from_nir, read_nir, to_nir, write_nir
 from phc_snn.ensemble import Ensemble, EnsembleOutput
 from phc_snn.explain import Explanation, explain
+from phc_snn.firmware import export_c
 from phc_snn.hidden import detach, reset
 from phc_snn.layers import SequenceLayer, StepLayer
 from phc_snn.models import PHCSSM
@@ -112,6 +113,7 @@ __all__ = [
     "compare_bridges",
     "detach",
     "explain",
+    "export_c",
     "finetune_sequential",
     "from_nir",
     "from_snntorch",

@@ -35,7 +35,7 @@ RANKS = [
     {"encoder", "outputs", "readout", "stack_layers"},
     {"models", "spike_blocks", "stacked"},
     {"ensemble"},
-    {"convert", "data", "explain", "training", "plots", "report"},
+    {"convert", "data", "explain", "firmware", "training", "plots", "report"},
     {"cli", "commands"},
 ]
 RANK = {name: i for i, names in enumerate(RANKS) for name in names}

@@ -83,7 +83,9 @@ def _parameters(settings: type[Any]) -> list[inspect.Parameter]:
             shown = "on"
         if field.default is False:
             shown = False
-        option = typer.Option(help=meaning, show_default=shown)
+        short = field.metadata.get("short")
+        names = [f"--{field.name.replace('_', '-')}", short] if short else []
+        option = typer.Option(*names, help=meaning, show_default=shown)
         # None tells what was not given from what was.
         found.append(_parameter(field.name, Annotated[kind | None, option], None))
     return found

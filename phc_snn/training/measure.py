@@ -106,7 +106,7 @@ def measure(
     saved = read_config(config.checkpoint)
     model = load_model(config.checkpoint, device).eval()
     progress("reading the data")
-    dataset = _dataset(config, saved, model)
+    dataset = read_test_set(config, saved, model)
     check_sample(config.sample, len(dataset.test_y))
     folder = config.out or run_folder(config.checkpoint) / "divergence"
     with results_in(folder):
@@ -192,7 +192,7 @@ def _summary(
     }
 
 
-def _dataset(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> TimeSeriesDataset:
+def read_test_set(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -> TimeSeriesDataset:
     """The data of the model, scaled as it was in training."""
     name = config.data or saved.get("data")
     if not isinstance(name, str):

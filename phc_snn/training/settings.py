@@ -33,10 +33,16 @@ class Bounds:
 
 
 def setting(
-    default: Any, meaning: str, *, least: float | None = None, most: float | None = None
+    default: Any,
+    meaning: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    short: str | None = None,
 ) -> Any:
-    """A field of a dataclass of settings, with what it means."""
-    return field(default=default, metadata={"help": meaning, "bounds": Bounds(least, most)})
+    """A field of a dataclass of settings, with what it means, and a short option beside its own."""
+    metadata = {"help": meaning, "bounds": Bounds(least, most), "short": short}
+    return field(default=default, metadata=metadata)
 
 
 def required(meaning: str) -> Any:

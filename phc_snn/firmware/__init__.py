@@ -1,0 +1,21 @@
+"""The same weights on a microcontroller: a trained network as C99, bit for bit."""
+
+from phc_snn.firmware.export import CLibrary, Deviation, deviation, export_c
+from phc_snn.firmware.reference import BitReference
+from phc_snn.firmware.targets import CORTEX_A76, CORTEX_M4, HOST, Budget, Target
+from phc_snn.firmware.verify import Verification, verify
+
+__all__ = [
+    "CORTEX_A76",
+    "CORTEX_M4",
+    "HOST",
+    "BitReference",
+    "Budget",
+    "CLibrary",
+    "Deviation",
+    "Target",
+    "Verification",
+    "deviation",
+    "export_c",
+    "verify",
+]

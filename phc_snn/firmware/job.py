@@ -1,0 +1,92 @@
+"""The job of ``phc-snn export-c``: a run's model as C, checked on its own test set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from phc_snn.data import EVENT_SETS, stacked
+from phc_snn.firmware.export import FLASH, RAM, CLibrary, export_c
+from phc_snn.firmware.targets import TARGETS
+from phc_snn.firmware.verify import Verification, verify
+from phc_snn.training.checkpoint import load_model, read_config
+from phc_snn.training.measure import MeasureConfig, read_test_set
+from phc_snn.training.recordings import OTHER_SETS
+from phc_snn.training.settings import check_settings, required, setting
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Settings of `export_run`; a TOML file and the command line have the same names.
+
+    What each one means stands at its field; ``phc-snn export-c --help`` lists them.
+    """
+
+    checkpoint: Path = required("A run's folder, or the model in it.")
+    out: Path = setting(Path("firmware"), "Folder for the C files.", short="-o")
+    name: str = setting("network", "Prefix of files and symbols.")
+    verify: bool = setting(
+        False, "Run the test set on this machine and in QEMU, and compare every bit."
+    )
+    data_dir: Path | None = setting(None, "Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
+    flash: int = setting(FLASH, "Bytes of flash that there are.", least=1)
+    ram: int = setting(RAM, "Bytes of RAM that there are.", least=1)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_run` did.
+
+    Attributes:
+        library: What was written.
+        verified: Of each machine that is there; empty if not asked for.
+        notes: Warnings, and what could not be done.
+    """
+
+    library: CLibrary
+    verified: list[Verification]
+    notes: list[str]
+
+
+def export_run(
+    config: ExportConfig, progress: Callable[[str], None] = lambda text: None
+) -> Exported:
+    """Write the C code of a trained model.
+
+    Args:
+        config: What to write.
+        progress: Told what is under way.
+
+    Raises:
+        FileNotFoundError: The checkpoint or its data set is not at hand.
+        ValueError: A checkpoint that is none, is damaged, or holds what has no C code.
+        OSError: The folder cannot be written.
+    """
+    check_settings(config)
+    saved = read_config(config.checkpoint)
+    model = load_model(config.checkpoint).eval()
+    notes: list[str] = []
+    inputs: Tensor | None = None
+    data = saved.get("data")
+    if not isinstance(data, str) or data in EVENT_SETS or data in OTHER_SETS:
+        notes.append("the arithmetic was not compared with torch: that takes a run on a UEA set")
+    else:
+        progress("reading the test set")
+        measured = MeasureConfig(config.checkpoint, data_dir=config.data_dir)
+        samples = stacked(read_test_set(measured, saved, model).test_x)
+        inputs = samples.transpose(0, 1)  # time first
+    progress("writing the C code")
+    library = export_c(
+        model, config.out, name=config.name, inputs=inputs, scaling=saved.get("scaling")
+    )
+    verified = []
+    for target in TARGETS if config.verify else ():
+        if inputs is None:
+            raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
+        if target.missing:
+            notes.append(f"not run on {target.name}: {', '.join(target.missing)} not found")
+            continue
+        progress(f"running it on {target.name}")
+        verified.append(verify(model, inputs, target))
+    return Exported(library, verified, [*notes, *library.warnings(config.flash, config.ram)])

@@ -1,0 +1,148 @@
+"""The C code run on a machine, and every bit of every step compared with the reference."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phc_snn.firmware.golden import golden
+from phc_snn.firmware.plan import make_plan
+from phc_snn.firmware.reference import BitReference
+from phc_snn.firmware.source import Source
+from phc_snn.firmware.targets import (
+    HOST,
+    WARNINGS,
+    Target,
+    build,
+    execute,
+    record_program,
+    write_input,
+)
+from phc_snn.models import PHCSSM
+
+Trace = dict[str, Tensor]
+"""Of every step (T, B, n): voltage, each state, spikes, logits."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        target: Name of the machine.
+        values: How many numbers were compared.
+        differing: Of each quantity, the numbers of which a bit differs.
+        selftest: What the self-test says there; 0 if all is right.
+        decisions: Share of samples on which both decide alike.
+    """
+
+    target: str
+    values: int
+    differing: dict[str, int]
+    selftest: int
+    decisions: float
+
+    @property
+    def exact(self) -> bool:
+        """No bit differs."""
+        return self.selftest == 0 and not any(self.differing.values())
+
+
+def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification:
+    """Compile a model's C code for a machine, run it, and compare all bits with `BitReference`.
+
+    Args:
+        model: The model.
+        inputs: (T, B, D_in).
+        target: `HOST`, `CORTEX_A76` or `CORTEX_M4` of `phc_snn.firmware.targets`; QEMU runs the
+            latter two.
+
+    Raises:
+        ChildProcessError: A compiler or QEMU is missing, or fails.
+        TypeError, ValueError: As `export_c`.
+    """
+    if target.missing:
+        raise ChildProcessError(f"{target.name}: {', '.join(target.missing)} not found")
+    plan, reference = make_plan(model), BitReference(model)
+    source = Source(plan, "network", "verify")
+    source.write(golden(reference))
+    names = [name for name, _ in plan.states]
+    wanted = trace(reference, inputs, names)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_sources(folder, source, names)
+        found, selftest = record(target, folder, model, names, inputs)
+    differing = {name: int((_bits(found[name]) != _bits(wanted[name])).sum()) for name in wanted}
+    alike = found["logits"][-1].argmax(-1) == wanted["logits"][-1].argmax(-1)
+    return Verification(
+        target.name,
+        sum(t.numel() for t in wanted.values()),
+        differing,
+        selftest,
+        float(alike.double().mean()),
+    )
+
+
+def trace(reference: BitReference, inputs: Tensor, names: Sequence[str]) -> Trace:
+    """What the reference computes in every step."""
+    state = reference.initial_state(inputs.shape[1])
+    rows: dict[str, list[Tensor]] = {name: [] for name in ("voltage", *names, "spikes", "logits")}
+    for x_t in inputs.to(torch.float32).unbind(0):
+        spikes, voltage, logits, state = reference.advance(x_t, state)
+        rows["voltage"].append(voltage)
+        rows["spikes"].append(spikes)
+        rows["logits"].append(logits)
+        for name, value in zip(names, reference.state_tensors(state), strict=True):
+            rows[name].append(value)
+    return {name: torch.stack(values) for name, values in rows.items()}
+
+
+def write_sources(folder: Path, source: Source, names: Sequence[str]) -> None:
+    """The library, and the program that records it."""
+    (folder / f"{source.prefix}.h").write_text(source.header, encoding="utf-8")
+    (folder / f"{source.prefix}.c").write_text(source.code, encoding="utf-8")
+    program = record_program(source.prefix, names)
+    (folder / "record.c").write_text(program, encoding="utf-8")
+
+
+def record(
+    target: Target,
+    folder: Path,
+    model: PHCSSM,
+    names: Sequence[str],
+    inputs: Tensor,
+    options: Sequence[str] = WARNINGS,
+    prefix: str = "network",
+) -> tuple[Trace, int]:
+    """Compile what `write_sources` wrote, run it on ``inputs``, and read what it computed.
+
+    Raises:
+        ChildProcessError: It does not compile, link or run, or does not write all steps.
+    """
+    output = folder / "output.bin"
+    output.unlink(missing_ok=True)  # of another run it would say nothing of this one
+    write_input(folder / "input.bin", list(inputs.unbind(1)))
+    program = build(target, folder, [f"{prefix}.c", "record.c"], "record.elf", options)
+    said = execute(target, program)
+    steps, batch, _ = inputs.shape
+    neurons, classes = model.network.features, model.num_classes
+    kinds = [(name, "<f4", (neurons,)) for name in ("voltage", *names)]
+    layout = np.dtype([*kinds, ("spikes", "u1", (neurons,)), ("logits", "<f4", (classes,))])
+    if not output.is_file() or output.stat().st_size != steps * batch * layout.itemsize:
+        raise ChildProcessError(
+            f"{target.name}: the program did not write all steps\n{said[-2000:]}"
+        )
+    table = np.fromfile(output, layout).reshape(batch, steps)
+    found = {
+        name: torch.from_numpy(np.ascontiguousarray(table[name].swapaxes(0, 1)).astype(np.float32))
+        for name in layout.names or ()
+    }
+    return found, int(said.split()[-1])
+
+
+def _bits(values: Tensor) -> Tensor:
+    return values.contiguous().view(torch.int32)

@@ -1,0 +1,128 @@
+"""``phc-snn export-c``."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import phc_snn as phc
+from phc_snn.firmware import HOST
+from tests.firmware.test_bits import available, make
+
+pytest.importorskip("safetensors")
+pytest.importorskip("typer")
+
+FILES = ["README.md", "example_main.c", "metadata.json", "motion.c", "motion.h"]
+
+
+def export(*arguments, cwd):
+    command = [sys.executable, "-m", "phc_snn.cli", "export-c", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    from phc_snn.training.checkpoint import save_model
+
+    save_model(make(neurons=16), tmp_path / "run", scaling={"mean": [0.0] * 5, "scale": [1.0] * 5})
+    return tmp_path / "run"
+
+
+def test_writes_the_files(saved, tmp_path):
+    model = saved / "model.safetensors"
+    done = export(model, "-o", "c", "--name", "motion", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == FILES
+    content = json.loads((tmp_path / "c" / "metadata.json").read_text())
+    assert content["scaling"] == {"mean": [0.0] * 5, "scale": [1.0] * 5}
+    assert "the arithmetic was not compared with torch" in done.stdout.replace("\n", " ")
+
+
+def test_warns_of_a_budget(saved, tmp_path):
+    available(phc.firmware.CORTEX_M4)
+    done = export(saved, "--flash", 1000, "--ram", 500, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "bytes passes the budget of 1,000" in said
+    assert "bytes passes the budget of 500" in said
+
+
+def damage_weights(run):
+    path = run / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def damage_config(run):
+    (run / "model.json").write_text("{")
+
+
+def poison(run):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(run / "model.safetensors")
+    tensors["network.connectome.raw_weight"][0, 1] = torch.nan
+    save_file(tensors, run / "model.safetensors")
+
+
+def inject(run):
+    """What stands in the file goes into C code: nothing but numbers may."""
+    content = json.loads((run / "model.json").read_text())
+    content["model"]["neurons"] = "8];}; int system_call(void); /*"
+    (run / "model.json").write_text(json.dumps(content))
+
+
+def other_neuron(run):
+    content = json.loads((run / "model.json").read_text())
+    content["model"]["neuron"] = "../../etc"
+    (run / "model.json").write_text(json.dumps(content))
+
+
+def remove(run):
+    (run / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (damage_weights, "is damaged or does not fit"),
+        (damage_config, "is not JSON"),
+        (poison, "has NaN or Inf"),
+        (inject, "neurons: got '8];};"),
+        (other_neuron, "neuron: got '../../etc'"),
+        (remove, "does not exist"),
+    ],
+)
+def test_a_hostile_checkpoint_is_one_line_and_writes_nothing(change, message, saved, tmp_path):
+    change(saved)
+    done = export(saved, "-o", "c", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "c").exists()
+
+
+def test_wrong_settings_are_one_line(saved, tmp_path):
+    for arguments, message in (
+        (["--name", "a b"], "name: got 'a b'"),
+        (["--flash", 0], "flash: got 0"),
+        (["--verify"], "verify: there is no test set"),
+    ):
+        done = export(saved, "-o", "c", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert not (tmp_path / "c" / "network.c").exists()
+
+
+@pytest.mark.slow
+def test_verifies_on_the_test_set(tmp_path):
+    pytest.importorskip("aeon")
+    available(HOST)
+    command = [sys.executable, "-m", "phc_snn.cli", "compare", "--epochs", "2", "--out", "run"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    done = export("run", "--verify", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "this machine: 0 of 912,000 numbers differ in a bit" in said
+    assert "100.0 % of the decisions are the same" in said

@@ -1,0 +1,152 @@
+"""What would change a bit is found, and shown to be found."""
+
+import subprocess
+
+import pytest
+import torch
+
+import phc_snn as phc
+from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference
+from phc_snn.firmware.golden import golden
+from phc_snn.firmware.plan import make_plan
+from phc_snn.firmware.source import FLAGS, Source
+from phc_snn.firmware.targets import WARNINGS, build, run, symbols
+from phc_snn.firmware.verify import record, trace, write_sources
+from tests.firmware.test_bits import TARGETS, available, make, signal
+
+ALLOWED = {"memcpy", "memset", "sqrtf", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
+PRAGMA = '#pragma GCC optimize("fp-contract=off")'
+FUSED = ("fmadd", "fmsub", "fnmadd", "fnmsub", "vfma", "vfms", "vfnma", "vfnms", "fmla", "fmls")
+
+
+def source_of(model):
+    source = Source(make_plan(model), "network", "test")
+    source.write(golden(BitReference(model)))
+    return source
+
+
+@pytest.fixture
+def written(tmp_path):
+    model = make(neurons=16)
+    source = source_of(model)
+    names = [name for name, _ in make_plan(model).states]
+    write_sources(tmp_path, source, names)
+    return tmp_path, model, source, names
+
+
+def compile_only(target, folder, options=()):
+    command = [*target.compiler, *FLAGS, "-O2", *WARNINGS, *options, "-c", "network.c"]
+    run([*command, "-o", "network.o"], folder)
+    return folder / "network.o"
+
+
+def disassembly(target, file):
+    return run([f"{target.tools}objdump", "-d", file.name], file.parent)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_no_library_is_wanted_but_the_square_root(target, written):
+    available(target)
+    assert symbols(target, compile_only(target, written[0])) <= ALLOWED
+
+
+def test_another_function_of_the_library_would_be_seen(written):
+    available(HOST)
+    folder, _, source, _ = written
+    other = source.code.replace("sqrtf(square", "expf(square")
+    assert other != source.code
+    (folder / "network.c").write_text(other)
+    assert symbols(HOST, compile_only(HOST, folder)) - ALLOWED == {"expf"}
+
+
+@pytest.mark.parametrize("target", [CORTEX_A76, CORTEX_M4], ids=lambda target: target.name)
+def test_nothing_is_fused_and_it_would_be_seen(target, written):
+    available(target)
+    folder, model, source, names = written
+    text = disassembly(target, compile_only(target, folder, ["-ffp-contract=fast"]))
+    assert not any(word in text for word in FUSED), "the source turns it off by itself"
+    x = signal(steps=30)
+    assert record(target, folder, model, names, x, ["-ffp-contract=fast"])[1] == 0
+
+    assert source.code.count(PRAGMA) == 1
+    (folder / "network.c").write_text(source.code.replace(PRAGMA, ""))
+    text = disassembly(target, compile_only(target, folder, ["-ffp-contract=fast"]))
+    assert any(word in text for word in FUSED)
+    found, selftest = record(target, folder, model, names, x, ["-ffp-contract=fast"])
+    assert selftest == 1
+    wanted = trace(BitReference(model), x, names)
+    assert not torch.equal(found["voltage"], wanted["voltage"])
+
+
+def test_other_weights_are_seen_by_the_selftest(written):
+    available(HOST)
+    folder, model, source, names = written
+    other = source_of(make(neurons=16, seed=5))
+    start, end = other.code.index("/* Encoder"), other.code.index("/* Connectome")
+    own_start, own_end = source.code.index("/* Encoder"), source.code.index("/* Connectome")
+    text = source.code[:own_start] + other.code[start:end] + source.code[own_end:]
+    (folder / "network.c").write_text(text)
+    assert record(HOST, folder, model, names, signal(steps=3))[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["-ffast-math"], "ffast-math"), (["-mfpmath=387"], "computed as float")],
+)
+def test_options_that_change_arithmetic_are_refused(options, message, written):
+    available(HOST)
+    with pytest.raises(ChildProcessError, match=message):
+        compile_only(HOST, written[0], options)
+
+
+def test_the_output_of_another_run_is_not_read(written):
+    available(HOST)
+    folder, model, _, names = written
+    x = signal(steps=3)
+    record(HOST, folder, model, names, x)
+    assert (folder / "output.bin").stat().st_size > 0
+    main = (folder / "record.c").read_text()
+    (folder / "record.c").write_text(
+        main.replace("int main(void)\n{", "int main(void)\n{ return 0;")
+    )
+    with pytest.raises(ChildProcessError, match="did not write all steps"):
+        record(HOST, folder, model, names, x, ["-w"])
+
+
+def test_a_network_that_is_too_large_does_not_link(tmp_path):
+    available(CORTEX_M4)
+    model = phc.PHCSSM(5, 3, neurons=256, topology=phc.Topology.feedforward(256, regions=1))
+    names = [name for name, _ in make_plan(model).states]
+    write_sources(tmp_path, source_of(model), names)
+    with pytest.raises(ChildProcessError, match="region `FLASH' overflowed"):
+        build(CORTEX_M4, tmp_path, ["network.c", "record.c"], "record.elf")
+
+
+@pytest.mark.parametrize("case", [{}, {"windows": 2, "window_steps": 9, "delay": [1, 3] * 8}])
+def test_sanitizers_find_nothing(case, tmp_path):
+    available(HOST)
+    model = make(neurons=16, **case)
+    names = [name for name, _ in make_plan(model).states]
+    write_sources(tmp_path, source_of(model), names)
+    options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+    found, selftest = record(HOST, tmp_path, model, names, signal(), options)
+    assert selftest == 0
+    wanted = trace(BitReference(model), signal(), names)
+    assert torch.equal(found["logits"], wanted["logits"])
+
+
+@pytest.mark.parametrize(
+    "command", ["clang -std=c99", "g++ -x c++ -std=c++17 -fsyntax-only", "gcc -O3 -std=c11"]
+)
+def test_other_compilers(command, written):
+    folder = written[0]
+    compiler, *options = command.split()
+    if subprocess.run(["which", compiler], capture_output=True, check=False).returncode:
+        pytest.skip(f"{compiler} not found")
+    if compiler == "g++":  # the header alone: the source is C
+        (folder / "user.cpp").write_text(
+            '#include "network.h"\nint f() { return network_selftest(); }\n'
+        )
+        run([compiler, *options, *WARNINGS, "user.cpp"], folder)
+        return
+    run([compiler, *options, *WARNINGS, "-O2", "-c", "network.c", "-o", "network.o"], folder)
