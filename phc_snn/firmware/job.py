@@ -76,17 +76,18 @@ def export_run(
         measured = MeasureConfig(config.checkpoint, data_dir=config.data_dir)
         samples = stacked(read_test_set(measured, saved, model).test_x)
         inputs = samples.transpose(0, 1)  # time first
+    if config.verify and inputs is None:
+        raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
     progress("writing the C code")
     library = export_c(
         model, config.out, name=config.name, inputs=inputs, scaling=saved.get("scaling")
     )
     verified = []
-    for target in TARGETS if config.verify else ():
-        if inputs is None:
-            raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
-        if target.missing:
-            notes.append(f"not run on {target.name}: {', '.join(target.missing)} not found")
-            continue
-        progress(f"running it on {target.name}")
-        verified.append(verify(model, inputs, target))
+    if config.verify and inputs is not None:
+        for target in TARGETS:
+            if target.missing:
+                notes.append(f"not run on {target.name}: {', '.join(target.missing)} not found")
+                continue
+            progress(f"running it on {target.name}")
+            verified.append(verify(model, inputs, target))
     return Exported(library, verified, [*notes, *library.warnings(config.flash, config.ram)])

@@ -9,7 +9,7 @@ import torch
 from phc_snn import PHCSSM, Exact, Jacobi, Sequential
 from phc_snn.data import load_published, load_uea
 from phc_snn.training.checkpoint import load_model, save_model
-from phc_snn.training.measure import MeasureConfig, _dataset, _parallel, measure
+from phc_snn.training.measure import MeasureConfig, _parallel, measure, read_test_set
 
 pytest.importorskip("aeon")
 pytest.importorskip("plotly")
@@ -152,11 +152,11 @@ def test_a_model_of_the_published_protocol_is_measured_on_what_its_split_tests(f
     change(folder, protocol={"name": "uea", "seed": 5678})
     saved = json.loads((folder / "model.json").read_text())
     model = load_model(folder)
-    dataset = _dataset(MeasureConfig(folder), saved, model)
+    dataset = read_test_set(MeasureConfig(folder), saved, model)
     expected = load_published("BasicMotions", seed=5678)
     mean, scale = (torch.tensor(saved["scaling"][part]) for part in ("mean", "scale"))
     assert torch.equal(dataset.test_x, (expected.test_x - mean) / scale)
-    other = _dataset(MeasureConfig(folder, data="BasicMotions"), saved, model)
+    other = read_test_set(MeasureConfig(folder, data="BasicMotions"), saved, model)
     assert torch.equal(other.test_x, dataset.test_x), "named again, it is the same set"
 
 
@@ -170,7 +170,7 @@ def test_a_protocol_without_its_seed(folder, protocol):
 def test_series_are_averaged_as_in_training(folder):
     change(folder, series={"average": 5, "unshift": None})
     saved = json.loads((folder / "model.json").read_text())
-    dataset = _dataset(MeasureConfig(folder), saved, load_model(folder))
+    dataset = read_test_set(MeasureConfig(folder), saved, load_model(folder))
     expected = load_uea("BasicMotions").averaged(5)
     mean, scale = (torch.tensor(saved["scaling"][part]) for part in ("mean", "scale"))
     assert torch.equal(dataset.test_x, (expected.test_x - mean) / scale)
