@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ def export_c(
         )
     plan = make_plan(model)
     reference = BitReference(model)
-    source = Source(plan, name, version("phc_snn"))
+    source = Source(plan, name, _version())
     source.write(golden(reference))
     missing = bool(CORTEX_M4.missing)
     library = CLibrary(
@@ -148,6 +147,12 @@ def export_c(
     write_text(place / "README.md", _readme(library, plan))
     write_json(place / "metadata.json", _metadata(library, plan, scaling))
     return library
+
+
+def _version() -> str:
+    from phc_snn import __version__  # which is not there yet when this module is imported
+
+    return __version__
 
 
 @torch.no_grad()
@@ -176,7 +181,7 @@ def _metadata(library: CLibrary, plan: Plan, scaling: Mapping[str, Any] | None) 
     model = plan.model
     return {
         "name": library.name,
-        "phc_snn": version("phc_snn"),
+        "phc_snn": _version(),
         "weights_sha256": library.weight_hash,
         "flags": list(FLAGS),
         "inputs": model.in_features,
@@ -237,7 +242,7 @@ def _readme(library: CLibrary, plan: Plan) -> str:
         "",
         f"A recurrent spiking network as C99: {model.in_features} inputs, "
         f"{model.network.features} neurons, {model.num_classes} classes. Written by phc_snn "
-        f"{version('phc_snn')}; weights SHA-256 {library.weight_hash}...",
+        f"{_version()}; weights SHA-256 {library.weight_hash}...",
         "",
         "```",
         f"cc {' '.join(FLAGS)} -O2 {name}.c example_main.c -o example -lm",
