@@ -3,8 +3,8 @@
     python -m benchmarks.cores measure     times every model; benchmarks/cores.json
     python -m benchmarks.cores write       the table in docs/cores.md
 
-Accuracies come from ``benchmarks/results/fsdd_cores.json``, the sweep of
-``benchmarks/configs/fsdd_cores.toml``.
+Accuracies come from ``benchmarks/results/``, the sweeps of ``benchmarks/configs/fsdd_cores.toml`` and
+``fsdd_cores_linear.toml``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from phc_snn.training.run import machine
 
 HERE = Path(__file__).parent
 COSTS = HERE / "cores.json"
-RESULTS = HERE / "results" / "fsdd_cores.json"
+RESULTS = "fsdd_cores*.json"  # in benchmarks/results
 PAGE = HERE.parent / "docs" / "cores.md"
 BEGIN, END = "<!-- table: python -m benchmarks.cores write -->\n", "<!-- end of table -->\n"
 WIDE = 64
@@ -79,8 +79,8 @@ def table() -> str:
     """Every model that there is."""
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
     ours = {}
-    if RESULTS.exists():
-        for group in json.loads(RESULTS.read_text(encoding="utf-8"))["groups"]:
+    for path in sorted((HERE / "results").glob(RESULTS)):
+        for group in json.loads(path.read_text(encoding="utf-8"))["groups"]:
             mean, deviation = group["test"]
             ours[group["settings"]["neuron"]] = f"{100 * mean:.1f} ± {100 * deviation:.1f}"
     rows = []
