@@ -3,8 +3,8 @@
     python -m benchmarks.cores measure     times every model; benchmarks/cores.json
     python -m benchmarks.cores write       the table in docs/cores.md
 
-Accuracies come from ``benchmarks/results/``, the sweeps of ``benchmarks/configs/fsdd_cores.toml`` and
-``fsdd_cores_linear.toml``.
+Accuracies come from ``benchmarks/results/``, the sweeps of ``benchmarks/configs/fsdd_cores.toml``
+and ``fsdd_cores_linear.toml``.
 """
 
 import argparse
