@@ -79,11 +79,13 @@ class Ensemble(nn.Module):
         self,
         batch_size: int,
         *,
+        generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> EnsembleState:
         """Each member's, as `PHCSSM.initial_state`."""
-        return tuple(m.initial_state(batch_size, device=device, dtype=dtype) for m in self.members)
+        where: dict[str, Any] = {"generator": generator, "device": device, "dtype": dtype}
+        return tuple(m.initial_state(batch_size, **where) for m in self.members)
 
     def forward(
         self,

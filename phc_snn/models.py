@@ -142,8 +142,8 @@ class PHCSSM(nn.Module):
             neuron,
             neurons,
             generator,
-            refractory_lag=refractory_lag or None,
-            drive_transform=None if drive_transform == "identity" else drive_transform,
+            **({} if refractory_lag == 0 else {"refractory_lag": refractory_lag}),
+            **({} if drive_transform == "identity" else {"drive_transform": drive_transform}),
         )
         connectome = HierarchicalConnectome(topology, gain=gain, dale=dale, generator=generator)
         self.network = PHC(cell, synapses, connectome, drive=drive, solver=solver)
@@ -180,12 +180,13 @@ class PHCSSM(nn.Module):
         self,
         batch_size: int,
         *,
+        generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> PHCSSMState:
-        """The network at rest, no step read out."""
+        """The network at rest, no step read out; ``generator`` as `PHC.initial_state`."""
         return PHCSSMState(
-            self.network.initial_state(batch_size, device=device, dtype=dtype),
+            self.network.initial_state(batch_size, generator=generator, device=device, dtype=dtype),
             torch.zeros(batch_size, self.decoder.in_features, device=device, dtype=dtype),
             torch.zeros(batch_size, device=device, dtype=torch.long),
         )

@@ -66,13 +66,12 @@ def make_neuron(
         name: See `neuron_class`.
         neurons: N.
         generator: Source of what the model draws.
-        options: Of the model; those that are None are left out.
+        options: Of the model.
 
     Raises:
         ValueError: Another name, or options that this model does not have.
     """
     model = neuron_class(name)
-    options = {key: value for key, value in options.items() if value is not None}
     unknown = [key for key in options if key not in inspect.signature(model).parameters]
     if unknown:
         raise ValueError(f"neuron: {name!r} has no {' and no '.join(unknown)}; take 'alif'")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor, nn
 
-from phc_snn.numerics import special
+from phc_snn.numerics import clipped, special
 
 _NEVER = -1000.0
 """Parameter of a value at its lower bound: exactly 0 after sigmoid, softplus or exp, yet finite.
@@ -144,7 +144,8 @@ class Clipped(Constrained):
         super().__init__(lower, upper, exact=True)
 
     def _value(self, raw: Tensor) -> Tensor:
-        return raw.clamp(self.lower, self.upper)
+        upper = torch.inf if self.upper is None else self.upper
+        return clipped(raw, self.lower, upper)
 
     def _nearest(self, raw: Tensor, wanted: Tensor) -> Tensor:
         return raw  # it is what was assigned
@@ -158,7 +159,8 @@ def uniform(
     features: int, low: float, high: float, generator: torch.Generator | None = None
 ) -> Tensor:
     """First values (N,) of a parameter, drawn between two numbers."""
-    return torch.empty(features).uniform_(low, high, generator=generator)
+    drawn = torch.empty(features).uniform_(low, high, generator=generator)
+    return drawn.double().clamp(low, high)  # the bounds in float32 can lie outside of themselves
 
 
 def per_neuron(name: str, value: Value, features: int) -> Tensor:

@@ -95,13 +95,20 @@ class PHC(nn.Module):
         self,
         batch_size: int,
         *,
+        generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> PHCState:
-        """Everything at rest, nothing under way."""
-        where = {"device": device, "dtype": dtype}
+        """Everything at rest, nothing under way.
+
+        Args:
+            batch_size: B.
+            generator: Of what the neurons draw, as `PSpikeSSM`; None for the draws of their seed.
+            device, dtype: Of the tensors.
+        """
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
         return PHCState(
-            self.neuron.initial_state(batch_size, **where),  # type: ignore[arg-type]
+            self.neuron.drawn_state(batch_size, generator, **where),
             tuple(part.initial_state(batch_size, **where) for part in self.synapses),  # type: ignore[operator]
         )
 

@@ -64,7 +64,7 @@ class NormedLinear(nn.Module):
         """(..., K) -> (..., N); ``own`` (T, B) are the steps that a BatchNorm in training takes."""
         weight = self.linear.weight.to(x.dtype)
         product = nn.functional.linear if self.training else numerics.linear
-        normed: Tensor = self.norm(product(x, weight), own)
+        normed: Tensor = self.norm(product(x, weight).to(x.dtype), own)
         return normed
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,6 +79,14 @@ class StackedSNN(nn.Module):
         for name, value in {"in_features": in_features, "num_classes": num_classes}.items():
             check_positive(name, value)
         hidden = _sizes(hidden)
+        if "init_hidden" in options:
+            raise ValueError("options: got init_hidden, expected none: a stack carries all states")
+        if not (rate_weight >= 0.0 and math.isfinite(rate_weight)):
+            raise ValueError(f"rate_weight: got {rate_weight}, expected a number of at least 0")
+        if not isinstance(rate_range, (tuple, list)) or len(rate_range) != 2:
+            raise ValueError(f"rate_range: got {rate_range!r}, expected the lowest and the highest")
+        if not (isinstance(neuron, str) or callable(neuron)):
+            raise ValueError(f"neuron: got {neuron!r}, expected a model's name or what makes one")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: got {dropout}, expected 0 <= dropout < 1")
         low, high = rate_range
@@ -91,9 +100,9 @@ class StackedSNN(nn.Module):
         widths = (in_features, *hidden)
         make = _maker(neuron, options, generator)
         currents, neurons = [], []
-        for before, features in zip(widths, hidden, strict=False):
+        for number, (before, features) in enumerate(zip(widths, hidden, strict=False)):
             currents.append(NormedLinear(before, features, generator))
-            neurons.append(_checked(make(features), features))
+            neurons.append(_checked(make(features, number), features))
         self.currents, self.neurons = nn.ModuleList(currents), nn.ModuleList(neurons)
         self.dropout = nn.Dropout(dropout)
         self.readout = LeakyReadout(widths[-1], num_classes, generator)
@@ -111,13 +120,21 @@ class StackedSNN(nn.Module):
         self,
         batch_size: int,
         *,
+        generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> StackedSNNState:
-        """All layers at rest, nothing read out."""
+        """All layers at rest, nothing read out.
+
+        Args:
+            batch_size: B.
+            generator: Of what the neurons draw, as `PSpikeSSM`; None for the draws of their seed.
+            device, dtype: Of the tensors.
+        """
+        where: dict[str, Any] = {"device": device, "dtype": dtype}
         zeros = torch.zeros(batch_size, self.num_classes, device=device, dtype=dtype)
         return StackedSNNState(
-            tuple(n.initial_state(batch_size, device=device, dtype=dtype) for n in self._neurons),
+            tuple(n.drawn_state(batch_size, generator, **where) for n in self._neurons),
             zeros,
             torch.zeros(batch_size, device=device, dtype=torch.long),
             zeros.clone(),
@@ -325,14 +342,14 @@ def _maker(
     neuron: str | Callable[[int], Neuron],
     options: dict[str, Any],
     generator: torch.Generator | None,
-) -> Callable[[int], Neuron]:
-    """What makes the neurons of a layer."""
+) -> Callable[[int, int], Neuron]:
+    """What makes the neurons of a layer, given their number and that of the layer."""
     if not isinstance(neuron, str):
         if options:
             raise ValueError(
                 f"options: got {sorted(options)} for a callable neuron; let it give them itself"
             )
-        return neuron
+        return lambda features, number: neuron(features)
     model = neuron_class(neuron)
     known = inspect.signature(model).parameters
     unknown = sorted(set(options) - set(known))
@@ -342,7 +359,13 @@ def _maker(
         )
     if "generator" in known:
         options = {**options, "generator": generator}
-    return lambda features: model(features, **options)
+
+    def made(features: int, number: int) -> Neuron:
+        # Layers that draw alike would fire together.
+        own = {"seed": options.get("seed", 0) + number} if "seed" in known else {}
+        return model(features, **{**options, **own})
+
+    return made
 
 
 def _checked(neuron: Any, features: int) -> Neuron:

@@ -147,3 +147,19 @@ def test_nir_has_no_such_neuron():
     pytest.importorskip("nir")
     with pytest.raises(ValueError, match="SiLIF"):
         phc.to_nir(phc.SiLIF(3), dt=1e-3)
+
+
+@torch.no_grad()
+def test_draws_are_the_seeds_or_a_generators():
+    model, x = classifier("pspikessm"), signal()
+    assert_same_bits(model(x).logits, model(x).logits)
+    generator = torch.Generator().manual_seed(1)
+    one, other = (model(x, model.initial_state(BATCH, generator=generator)) for _ in range(2))
+    assert not torch.equal(one.solution.spikes, other.solution.spikes)
+    again = torch.Generator().manual_seed(1)
+    assert_same_bits(model(x, model.initial_state(BATCH, generator=again)).logits, one.logits)
+    ensemble = phc.Ensemble([model, classifier("pspikessm", seed=1)])
+    state = ensemble.initial_state(BATCH, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(state[0].network.neuron.draws, state[1].network.neuron.draws)
+    silent = classifier("alif").initial_state(2, generator=generator)
+    assert not any(bool(part.any()) for part in silent.network.neuron)

@@ -70,7 +70,7 @@ class SpeechCommands(Dataset[tuple[Tensor, int]]):
             return self._read(number), label
         if number not in self._held:
             self._held[number] = self._read(number)
-        return self._held[number], label
+        return self._held[number].clone(), label  # who changes it changes no other epoch
 
     def _read(self, number: int) -> Tensor:
         path = self._place / self.names[number]

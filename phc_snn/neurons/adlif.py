@@ -102,13 +102,15 @@ class AdLIF(Adaptive):
         membrane_decay: Factor per step, in [exp(-1/5), exp(-1/25)]; one value or N. None (default)
             draws it from this range, and so the next three from theirs.
         adaptation_decay: In [exp(-1/30), exp(-1/120)].
-        a: Of the membrane on its adaptation, in [-1, 1].
+        a: Of the membrane on its adaptation, in [-1, 1]. None draws it from [0, 1].
         b: Of a spike on the adaptation, in [0, 2].
         generator: Source of what is drawn; torch's default one if None.
         options: As `Neuron`.
 
-    What is learned is clipped to its range, and has no gradient outside, as published. With ``a``
-    below 0 the membrane can drive itself, and a neuron that once was active may never fall silent.
+    What is learned is clipped to its range, and has no gradient outside, as published. Where ``a``
+    is below ``adaptation_decay - 1`` the membrane drives itself and grows without end, in float32
+    to infinity within some hundreds of steps. The published program draws ``a`` from all of its
+    range; here it starts from 0 up.
 
     Example:
         >>> import torch, phc_snn as phc
@@ -139,7 +141,8 @@ class AdLIF(Adaptive):
         given = {"membrane_decay": membrane_decay, "adaptation_decay": adaptation_decay}
         for name, value in {**given, "a": a, "b": b}.items():
             kind = getattr(type(self), name)
-            drawn = uniform(features, kind.lower, kind.upper, generator) if value is None else value
+            low = max(kind.lower, 0.0)  # below it the membrane would drive itself
+            drawn = uniform(features, low, kind.upper, generator) if value is None else value
             kind.create(self, features, drawn)
 
     def coefficients(self, dtype: torch.dtype) -> AdLIFParameters:

@@ -85,6 +85,7 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         output: With ``init_hidden``, return the states as well.
         reset_delay: The reset acts in the step after the spike and lets no gradient through
             (default, as snnTorch); False: in the step of the spike, with the surrogate's gradient.
+            Models whose equations have a reset of their own say what it does.
         reset_input: ``reset_mechanism="zero"`` takes the input of the step after the spike too, as
             snnTorch's ``RLeaky``, ``Synaptic`` and ``RSynaptic`` do; its ``Leaky`` does not.
     """
@@ -96,6 +97,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     EXCITABLE: ClassVar[bool] = True
     """Strong positive input makes every neuron fire, negative input none. Not so where drawn
     coefficients decide which sign does what."""
+    DRAWS: ClassVar[bool] = False
+    """Its state holds random draws, and `initial_state` takes a ``generator`` for them."""
     SPONTANEOUS: ClassVar[bool] = False
     """It is active without input."""
     THRESHOLD: ClassVar[float] = 1.0
@@ -173,7 +176,7 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
     def _rule(cls, mechanism: ResetMechanism, delayed: bool, with_input: bool) -> Reset:
         if mechanism not in cls.RESETS:
             hint = ""
-            if mechanism in ("subtract", "zero"):
+            if mechanism in ("subtract", "zero") and cls.RESETS == ("none",):
                 hint = f"; {cls.__name__} has no reset, LIF and CubaLIF do"
             raise ValueError(
                 f"reset_mechanism: got {mechanism!r}, expected one of {cls.RESETS}{hint}"
@@ -199,6 +202,12 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         if "generator" in inspect.signature(cls).parameters:
             options["generator"] = generator
         return cls(features, **{"learn_threshold": True, **cls.NETWORK, **options})
+
+    def drawn_state(self, batch_size: int, generator: torch.Generator | None, **where: Any) -> Any:
+        """`initial_state`, what the model draws of it, if anything, by ``generator``."""
+        if self.DRAWS:
+            where["generator"] = generator
+        return self.initial_state(batch_size, **where)
 
     @property
     def reset_mechanism(self) -> str:

@@ -83,11 +83,11 @@ class CSiLIF(Resetting):
         **options: Unpack[NeuronOptions],
     ) -> None:
         super().__init__(features, **options)
-        if not longest > 0.0:
-            raise ValueError(f"longest: got {longest}, expected a positive number")
+        if not 0.01 <= longest < math.inf:
+            raise ValueError(f"longest: got {longest}, expected a number of at least 0.01")
         if time_step is None:
             low, high = math.log(0.01), math.log(longest)
-            time_step = uniform(features, min(low, high), high, generator).exp()
+            time_step = uniform(features, low, high, generator).exp()
         kind = type(self)
         kind.decay_rate.create(self, features, decay_rate)
         kind.time_step.create(self, features, time_step)

@@ -11,6 +11,7 @@ from phc_snn.kernels import Stage
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.mixing import Matrices, Mixing, given, taken
 from phc_snn.neurons.statespace import wide
+from phc_snn.numerics import clipped
 from phc_snn.parameters import Constrained, Value, per_neuron, uniform
 from phc_snn.process import TimeAxis, run_stages
 from phc_snn.surrogate import Emit
@@ -153,7 +154,7 @@ class LinOSS(Mixing):
 
     def _motion(self, one: Tensor) -> tuple[Tensor, ...]:
         """`Motion` of each oscillator, (states,), in float64."""
-        step, stiffness = self.time_step.double(), self.stiffness.double().clamp(min=0.0)
+        step, stiffness = self.time_step.double(), clipped(self.stiffness.double(), lower=0.0)
         damping = one + step * step * stiffness if self.DAMPED else one
         kept, pulled, pushed = one / damping, -step * stiffness / damping, step / damping
         # The position moves with the new velocity.

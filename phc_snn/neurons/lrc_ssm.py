@@ -166,8 +166,9 @@ class LrcSSM(StateSpace):
         steps as for 1000; where learned parameters make one bistable, dozens. (Slopes are cut off
         at 1.)
 
-        Equal to `scan` to a few times the tolerance, where ``converged``. A sample that has
-        converged is left as it is, so nothing depends on its batch mates. No gradient.
+        Equal to `scan` to a few times the tolerance where ``converged``, as long as neurons forget:
+        one whose parameters let differences grow can have converged and be another path. A sample
+        that has converged is left as it is, so nothing depends on its batch mates. No gradient.
 
         Args:
             x_seq: (T, B, N), float32 or float64.

@@ -145,7 +145,8 @@ def convolved(s: Tensor, c: Pair, h: Modes, m: ModeCoefficients) -> tuple[Tensor
     spectra = (torch.fft.rfft(part, n=2 * steps, dim=0) for part in (read(c, every)[:, None], s))
     y = torch.fft.irfft(next(spectra) * next(spectra), n=2 * steps, dim=0)[:steps]
     end = [torch.einsum("tkn,tbn->bkn", part.flip(0), s) for part in every]
-    if values_are_known(h.real) and not bool((h.real != 0).any() | (h.imaginary != 0).any()):
+    known = values_are_known(h.real) and not (h.real.requires_grad or h.imaginary.requires_grad)
+    if known and not bool((h.real != 0).any() | (h.imaginary != 0).any()):
         return y, Modes(*end)
     free = []
     for _ in range(steps):

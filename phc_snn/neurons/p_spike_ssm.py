@@ -27,7 +27,7 @@ from phc_snn.neurons.p_spike_modes import (
     low_rank,
     zero_order_hold,
 )
-from phc_snn.numerics import gelu, special
+from phc_snn.numerics import clipped, gelu, special
 from phc_snn.numerics.random import after, drawn_counters, first_counters, stride, uniform
 from phc_snn.parameters import Value, per_neuron
 from phc_snn.process import OneStep, TimeAxis
@@ -123,6 +123,7 @@ class PSpikeSSM(Neuron):
         (torch.Size([100, 2, 3]), torch.Size([2, 4, 3]))
     """
 
+    DRAWS = True
     EXCITABLE = False  # C and D are drawn
     SURROGATE = StraightThrough()
     THRESHOLD = 0.0
@@ -328,9 +329,5 @@ def _drawn(p: Tensor, u: Tensor, emit: Emit) -> Tensor:
 
 
 def clamped(p: Tensor) -> Tensor:
-    """``clamp(p, 0, 1)``, its derivative 1 on the bounds too.
-
-    That of torch 2.15 is 0 there; and with an ``out_b`` of 0 the bound is met, as GELU of what is
-    far below 0 is 0.
-    """
-    return torch.where(p > 1.0, 1.0, torch.where(p < 0.0, 0.0, p))
+    """``clamp(p, 0, 1)``; with an ``out_b`` of 0 the bound is met, as GELU far below 0 is 0."""
+    return clipped(p, 0.0, 1.0)

@@ -15,7 +15,7 @@ from phc_snn.checks import check_positive
 from phc_snn.neurons.base import Neuron
 from phc_snn.scan.reference import Number
 from phc_snn.state import map_state
-from phc_snn.surrogate import Boxcar
+from phc_snn.surrogate import Boxcar, Emit
 
 
 class Swept(NamedTuple):
@@ -66,6 +66,11 @@ class Resetting(Neuron):
             after the last step, by name, but the spikes.
         """
 
+    @staticmethod
+    def acting(excess: Tensor, emit: Emit) -> Tensor:
+        """What of the voltage above the threshold feeds back: by default what the neuron sends."""
+        return emit.own(excess)
+
     @torch.no_grad()
     def by_sweeps(
         self, x_seq: Tensor, state: Any = None, *, max_sweeps: int | None = None
@@ -107,7 +112,7 @@ class Resetting(Neuron):
         while True:
             before = torch.cat([first[None], spikes[:-1]])
             voltage, parts = self.frozen(driven, before, state, c)
-            found = c.emit.own(voltage - c.threshold)
+            found = self.acting(voltage - c.threshold, c.emit)
             certified = (found == spikes).all(-1).all(0)
             spikes, sweeps = found, sweeps + 1
             if bool(certified.all()) or sweeps == max_sweeps:

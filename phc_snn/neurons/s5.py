@@ -10,6 +10,7 @@ from phc_snn.checks import check_positive
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.mixing import DiagonalParameters, MixingDiagonal
 from phc_snn.neurons.statespace import Complex, exponential, log_uniform, quotient, wide
+from phc_snn.numerics import clipped
 from phc_snn.parameters import Constrained, Value
 
 Discretization = Literal["zoh", "bilinear"]
@@ -106,7 +107,7 @@ class S5(MixingDiagonal):
 
     def discretized(self) -> tuple[Complex, Complex]:
         """Decay and gain of each state, (states,), in float64."""
-        rate = self.rate.double().clamp(max=-1e-4)
+        rate = clipped(self.rate.double(), upper=-1e-4)
         frequency, step = self.frequency.double(), self.time_step.double()
         real, imaginary = rate * step, frequency * step
         if self.discretization == "zoh":

@@ -13,7 +13,7 @@ from phc_snn.neurons.statespace import wide
 from phc_snn.parameters import Constrained, Value
 from phc_snn.process import TimeAxis, WholeSequence, run_stages
 from phc_snn.scan import affine_scan
-from phc_snn.surrogate import Emit, Triangle
+from phc_snn.surrogate import Emit, Triangle, heaviside
 
 
 class SpikingSSMState(NamedTuple):
@@ -149,6 +149,10 @@ class SpikingSSM(Diagonal, Resetting):
     ) -> tuple[Tensor, dict[str, Any]]:
         current, (real, imaginary) = filtered(x, state, c.filter, WholeSequence("associative"))
         return current.to(x.dtype), {"real": real, "imaginary": imaginary}
+
+    @staticmethod
+    def acting(excess: Tensor, emit: Emit) -> Tensor:
+        return heaviside(excess)  # a hard reset, whatever the spike function sends
 
     @staticmethod
     def frozen(

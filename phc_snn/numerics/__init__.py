@@ -10,7 +10,27 @@ the order in which they are made.
 """
 
 from phc_snn.numerics.classes import softmax
-from phc_snn.numerics.elementary import erf, gaussian, gelu, sigmoid, softplus, special, tanh
+from phc_snn.numerics.elementary import (
+    clipped,
+    erf,
+    gaussian,
+    gelu,
+    sigmoid,
+    softplus,
+    special,
+    tanh,
+)
 from phc_snn.numerics.product import linear
 
-__all__ = ["erf", "gaussian", "gelu", "linear", "sigmoid", "softmax", "softplus", "special", "tanh"]
+__all__ = [
+    "clipped",
+    "erf",
+    "gaussian",
+    "gelu",
+    "linear",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "special",
+    "tanh",
+]

@@ -24,6 +24,11 @@ def save_model(model: PHCSSM | Ensemble, folder: Path | str, **extra: Any) -> No
         folder: Made if it is missing.
         extra: JSON values to keep beside the model's own config (data set, classes, scaling).
     """
+    if not isinstance(model, (PHCSSM, Ensemble)):
+        raise TypeError(
+            f"model: got {type(model).__name__}, expected a PHCSSM or an Ensemble; save the "
+            "state_dict of others by torch.save"
+        )
     folder = Path(folder)
     write_tensors(folder / "model.safetensors", model.state_dict())
     write_json(folder / "model.json", {"format": FORMAT, "model": model.config(), **extra})

@@ -203,3 +203,35 @@ def test_inhibition_is_of_what_leaves_the_layer():
     assert torch.equal(voltage, same)
     assert torch.equal(state.spikes, end.spikes)
     assert float(fewer.sum(-1).max()) == 1.0 < float(spikes.sum(-1).max())
+
+
+def test_clipped_parameters_have_a_gradient_on_their_bounds():
+    """What starts there, as SiLIF(a=0, b=0) does, can learn."""
+    neuron = phc.SiLIF(4, a=0.0, b=0.0, threshold=0.1)
+    neuron.scan(drive(50, gain=8.0).float()[..., :4])[1].sum().backward()
+    assert bool((neuron.raw_a.grad != 0).all())
+    assert bool((neuron.raw_b.grad != 0).all())
+
+
+@pytest.mark.parametrize("model", [phc.AdLIF, phc.CAdLIF])
+def test_what_is_drawn_is_in_range_whatever_float32_makes_of_the_bounds(model):
+    neuron = model(4096, generator=torch.Generator().manual_seed(166))
+    assert bool((neuron.a >= 0).all())
+
+
+@torch.no_grad()
+def test_fresh_neurons_stay_finite():
+    for model in (phc.AdLIF, phc.CAdLIF, phc.SiLIF, phc.CSiLIF, phc.NormalizedLIF):
+        neuron = model(256)
+        assert bool(torch.isfinite(neuron.scan(torch.randn(1000, 2, 256))[1]).all()), model
+
+
+@torch.no_grad()
+def test_sweeps_of_a_hard_reset_do_not_hang_on_what_is_sent():
+    neuron = phc.SpikingSSM(3, modes=4, threshold=0.3, spike_grad=phc.RectifiedTanh())
+    x = drive(60).float()[..., :3]
+    sent, voltage, _ = neuron.scan(x)
+    swept = neuron.by_sweeps(x)
+    assert bool(swept.certified.all())
+    assert_near(swept.voltage, voltage)
+    assert_near(swept.spikes, sent)
