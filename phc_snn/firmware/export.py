@@ -1,5 +1,6 @@
 """`export_c`: a trained model as a C99 library, and what is known about it."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phc_snn.files import write_json, write_text
+from phc_snn.files import write_text
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.plan import Plan, make_plan
 from phc_snn.firmware.reference import BitReference
@@ -125,6 +126,10 @@ def export_c(
         raise ValueError(
             f"name: got {name!r}, expected a C identifier in lower case of at most 32 characters"
         )
+    if name in _TAKEN:
+        raise ValueError(f"name: got {name!r}, a file of which is there already; choose another")
+    place = Path(folder)
+    _check_folder(place, name)
     plan = make_plan(model)
     reference = BitReference(model)
     source = Source(plan, name, _version())
@@ -139,14 +144,48 @@ def export_c(
         None if missing else measure_budget(source.code, source.header, name),
         None if inputs is None else deviation(model, inputs),
     )
-    place = library.folder
+    try:
+        metadata = json.dumps(_metadata(library, plan, scaling), indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"scaling: got {scaling!r}, expected JSON values ({error})") from error
+    texts = {
+        f"{name}.h": source.header,
+        f"{name}.c": source.code,
+        "example_main.c": _example(name),
+        "README.md": _readme(library, plan),
+        "metadata.json": metadata + "\n",
+    }
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / f"{name}.h", source.header)
-    write_text(place / f"{name}.c", source.code)
-    write_text(place / "example_main.c", _example(name))
-    write_text(place / "README.md", _readme(library, plan))
-    write_json(place / "metadata.json", _metadata(library, plan, scaling))
+    for file, text in texts.items():
+        write_text(place / file, text)
     return library
+
+
+_TAKEN = {
+    *("example_main", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646"),
+    *("limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint"),
+    *("stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype", "main"),
+}
+"""Names of files that an export has already, or that the C library has."""
+
+
+def _check_folder(place: Path, name: str) -> None:
+    """Refuse to overwrite what is no export of this name."""
+    metadata = place / "metadata.json"
+    files = (f"{name}.h", f"{name}.c", "example_main.c", "README.md", "metadata.json")
+    there = [file for file in files if (place / file).exists()]
+    if not there:
+        return
+    try:
+        content = json.loads(metadata.read_text(encoding="utf-8"))
+        own = content["name"] == name and "weights_sha256" in content
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise ValueError(
+            f"folder: {place} has {', '.join(there)}, which would be overwritten and are no export "
+            f"of {name!r}; choose another folder"
+        )
 
 
 def _version() -> str:
@@ -219,7 +258,7 @@ int main(void)
 {{
     static {name}_state state;
     float x[{big}_INPUTS], logits[{big}_CLASSES];
-    const int failed = {name}_selftest();
+    const int failed = {name}_selftest(&state);
     if (failed) {{
         printf("this machine computes other bits (%d)\\n", failed);
         return failed;
@@ -228,7 +267,7 @@ int main(void)
     while (read_sample(x)) {{
         {name}_step(&state, x);
         {name}_logits(&state, logits);
-        printf("step %lu: class %d\\n", state.steps, {name}_decide(logits));
+        printf("step %lu: class %d\\n", (unsigned long)state.steps, {name}_decide(logits));
     }}
     return 0;
 }}
@@ -249,8 +288,8 @@ def _readme(library: CLibrary, plan: Plan) -> str:
         "```",
         "",
         f"Copy `{name}.h` and `{name}.c` into a project, and compile them with these flags. The",
-        "source refuses `-ffast-math` and extended precision, and turns contraction off by itself;",
-        f"call `{name}_selftest()` once on the device, which returns 0 where all bits are right.",
+        "source refuses `-ffast-math` and extended precision, and asks for no contraction;",
+        f"call `{name}_selftest(&state)` once on the device: 0 where all bits are right.",
         "",
         "The input has to be scaled as it was in training: `metadata.json` says how, if it is",
         "known. Samples come one at a time:",

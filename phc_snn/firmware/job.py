@@ -78,6 +78,8 @@ def export_run(
         inputs = samples.transpose(0, 1)  # time first
     if config.verify and inputs is None:
         raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
+    if config.verify and all(target.missing for target in TARGETS):
+        raise ValueError("verify: no compiler was found (gcc, arm-none-eabi-gcc, ...)")
     progress("writing the C code")
     library = export_c(
         model, config.out, name=config.name, inputs=inputs, scaling=saved.get("scaling")

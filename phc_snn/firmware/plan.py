@@ -1,5 +1,6 @@
 """What the C code of a network has to compute: its equations, tables and state, by name."""
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from phc_snn.models import PHCSSM
 NEURONS = 1024
 """The most that an index of 16 bits and a microcontroller leave room for."""
 
+STEPS = 2**32 - 1
+"""The most that the state counts."""
 RESERVED = ("total", "steps", "voltage", "spikes")
 """Members that every state has."""
 
@@ -90,8 +93,10 @@ def make_plan(model: PHCSSM) -> Plan:
         ValueError: Weights that are not finite or not float32, neurons whose equations are no
             scalar operations, a delay of no step, or too many neurons.
     """
-    if not isinstance(model, PHCSSM):
+    if type(model) is not PHCSSM:  # a subclass could compute something else
         raise TypeError(f"model: got {type(model).__name__}, expected a PHCSSM")
+    if any(p.device.type != "cpu" for p in model.parameters()):
+        model = copy.deepcopy(model).cpu()
     for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
             continue
@@ -102,6 +107,11 @@ def make_plan(model: PHCSSM) -> Plan:
     neurons = model.network.features
     if neurons > NEURONS:
         raise ValueError(f"neurons: got {neurons}, expected at most {NEURONS}")
+    if model.windows * (model.window_steps or 0) > STEPS:
+        raise ValueError(
+            f"window_steps: got {model.window_steps} for {model.windows} windows, expected at most "
+            f"{STEPS} steps in all"
+        )
     given = model.network.circuit(torch.float32)._recurrent(
         model.network.initial_state(1, device=model.connectome.raw_weight.device)
     )
@@ -127,6 +137,11 @@ def make_plan(model: PHCSSM) -> Plan:
         ) from reason
     fired = program.stages[len(behind)]
     lowered, place = program.graph.lowered(torch.float32)
+    if lowered.nodes[place[fired.outputs[0]]].op != "number":
+        raise ValueError(
+            f"neuron: {type(model.network.neuron).__name__} sends rates, expected spikes; give it "
+            "a spike function (spike_grad=phc_snn.FastSigmoid())"
+        )
     rings = []
     for stage, port in zip(filter(is_delay, stages), program.ports, strict=True):
         if not port.strict:

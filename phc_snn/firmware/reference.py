@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_input
 from phc_snn.circuit import Circuit
-from phc_snn.firmware.plan import make_plan
+from phc_snn.firmware.plan import STEPS, make_plan
 from phc_snn.models import PHCSSM
 from phc_snn.process import OneStep
 from phc_snn.solution import PHCState
@@ -54,8 +55,7 @@ class BitReference:
 
     @torch.no_grad()
     def __init__(self, model: PHCSSM) -> None:
-        make_plan(model)  # refuses what has no C code
-        self.model = model
+        self.model = model = make_plan(model).model  # on the CPU; refuses what has no C code
         network = model.network
         self._circuit = Circuit(
             network.neuron,
@@ -72,7 +72,12 @@ class BitReference:
 
     @torch.no_grad()
     def step(self, x_t: Tensor, state: BitState | None = None) -> tuple[Tensor, BitState]:
-        """One sample in, ``x_t`` (B, D_in) float32: logits (B, C), and the new state."""
+        """One sample in, ``x_t`` (B, D_in) float32: logits (B, C), and the new state.
+
+        Raises:
+            TypeError, ValueError: As `PHCSSM.step`.
+        """
+        check_input("x_t", x_t, ("B", "D_in"), self.model.in_features, None)
         state = self.initial_state(len(x_t)) if state is None else state
         _, _, logits, after = self.advance(x_t, state)
         return logits, after
@@ -87,7 +92,7 @@ class BitReference:
         total, neurons = state.total.clone(), read.shape[1]
         first = neurons * self._window(state.steps)
         total[:, first : first + neurons] += read
-        after = BitState(network, total, state.steps + 1)
+        after = BitState(network, total, min(state.steps + 1, STEPS))
         return spikes, voltage, self.logits(after), after
 
     def _window(self, steps: int) -> int:
@@ -118,7 +123,7 @@ class BitReference:
             if window < model.windows - 1:
                 count = min(count, model.window_steps or 0)
             counts += [float(max(count, 1))] * neurons
-        mean = state.total / torch.tensor(counts)
+        mean = state.total / torch.tensor(counts, dtype=torch.float32)
         square = add_up(mean * mean) / float(mean.shape[1])
         scale = 1.0 / square_root(square + (model.norm.eps or 0.0))
         normed = mean * scale[:, None] * model.norm.weight

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phc_snn.checks import check_input
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.plan import make_plan
 from phc_snn.firmware.reference import BitReference
@@ -20,6 +21,7 @@ from phc_snn.firmware.targets import (
     build,
     execute,
     record_program,
+    roomy,
     write_input,
 )
 from phc_snn.models import PHCSSM
@@ -67,6 +69,9 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
     """
     if target.missing:
         raise ChildProcessError(f"{target.name}: {', '.join(target.missing)} not found")
+    check_input("inputs", inputs, ("T", "B", "D_in"), model.in_features, None)
+    if not inputs.numel():
+        raise ValueError(f"inputs: got shape {tuple(inputs.shape)}, expected at least one step")
     plan, reference = make_plan(model), BitReference(model)
     source = Source(plan, "network", "verify")
     source.write(golden(reference))
@@ -126,7 +131,8 @@ def record(
     output = folder / "output.bin"
     output.unlink(missing_ok=True)  # of another run it would say nothing of this one
     write_input(folder / "input.bin", list(inputs.unbind(1)))
-    program = build(target, folder, [f"{prefix}.c", "record.c"], "record.elf", options)
+    sources = [f"{prefix}.c", "record.c"]
+    program = build(roomy(target, folder), folder, sources, "record.elf", options)
     said = execute(target, program)
     steps, batch, _ = inputs.shape
     neurons, classes = model.network.features, model.num_classes

@@ -5,9 +5,20 @@ import torch
 
 import phc_snn as phc
 from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference, deviation, verify
+from phc_snn.named import NEURONS, make_neuron
 from tests.tolerances import assert_near, assert_same_bits
 
 TARGETS = (HOST, CORTEX_A76, CORTEX_M4)
+
+
+def lanes(name):
+    """Whether the equations are scalar operations, and spikes are sent."""
+    model = make_neuron(name, 2)
+    state = model.initial_state(1)
+    sends_spikes = model.emit.graded is None and not model.mixes
+    return sends_spikes and all(part.shape == (1, 2) for part in state)
+
+
 CASES = {
     "default": {},
     "lif": {"neuron": "lif"},
@@ -23,8 +34,7 @@ CASES = {
     "softplus": {"drive_transform": "softplus"},
     "lag": {"refractory_lag": 1},
     "feedforward": {"topology": "feedforward"},
-    "silif": {"neuron": "silif"},
-    "csilif": {"neuron": "csilif"},
+    **{name: {"neuron": name} for name in NEURONS if name not in ("alif", "lif") and lanes(name)},
     "no law": {"dale": None},
     "dense": {"topology": phc.Topology.feedforward(8, regions=1)},
 }

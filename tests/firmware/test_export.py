@@ -99,6 +99,19 @@ def bad_nan():
         (lambda: torch.nn.Linear(2, 2), {}, TypeError, "model: got Linear, expected a PHCSSM"),
         (lambda: make(delay=[0] + [1] * 7), {}, ValueError, "delay: got 0 steps"),
         (lambda: make(delay=0), {}, ValueError, "delay: got 0 steps"),
+        (lambda: make(neuron="lrcssm"), {}, ValueError, "LrcSSM sends rates, expected spikes"),
+        (lambda: make(neuron="s5"), {}, ValueError, "neuron: S5 has no C code"),
+        (lambda: make(neuron="pspikessm"), {}, ValueError, "neuron: PSpikeSSM has no C code"),
+        (make, {"name": "example_main"}, ValueError, "name: got 'example_main', a file of which"),
+        (make, {"name": "math"}, ValueError, "name: got 'math'"),
+        (make, {"scaling": {"mean": torch.zeros(5)}}, ValueError, "scaling: got .*expected JSON"),
+        (make, {"scaling": {"mean": [float("nan")]}}, ValueError, "scaling: got .*expected JSON"),
+        (
+            lambda: make(windows=2, window_steps=2**32),
+            {},
+            ValueError,
+            "window_steps: got 4294967296",
+        ),
     ],
 )
 def test_what_has_no_c_code_is_refused_and_nothing_written(
@@ -140,3 +153,38 @@ def test_without_the_compiler_nothing_is_measured(tmp_path, monkeypatch):
     assert library.budget is None
     assert "arm-none-eabi-gcc" in library.warnings()[0]
     assert "Cortex-M4F" not in (tmp_path / "README.md").read_text()
+
+
+def test_other_files_are_not_overwritten(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"folder: .* has README.md, which would be overwritten"):
+        phc.export_c(make(), tmp_path, name="motion")
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_networks_want_two_folders(tmp_path):
+    phc.export_c(make(), tmp_path, name="left")
+    phc.export_c(make(seed=2), tmp_path, name="left")  # the same again is an update
+    with pytest.raises(ValueError, match="no export of 'right'"):
+        phc.export_c(make(), tmp_path, name="right")
+    assert not (tmp_path / "right.c").exists()
+
+
+def test_the_default_dtype_changes_nothing(tmp_path):
+    model = make()
+    phc.export_c(model, tmp_path / "one", name="motion")
+    torch.set_default_dtype(torch.float64)
+    try:
+        phc.export_c(model, tmp_path / "two", name="motion")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (tmp_path / "one/motion.c").read_text() == (tmp_path / "two/motion.c").read_text()
+
+
+@pytest.mark.slow
+def test_a_network_beyond_the_budget_is_exported_with_a_warning(tmp_path):
+    available(CORTEX_M4)
+    library = phc.export_c(make(neurons=192), tmp_path, name="motion")
+    assert library.budget.flash > 128 * 1024
+    assert "passes the budget" in library.warnings()[0]

@@ -1,5 +1,6 @@
 """What would change a bit is found, and shown to be found."""
 
+import platform
 import subprocess
 
 import pytest
@@ -99,6 +100,36 @@ def test_options_that_change_arithmetic_are_refused(options, message, written):
         compile_only(HOST, written[0], options)
 
 
+def test_a_processor_that_takes_small_numbers_for_zero_is_seen(written):
+    """A mode of the processor, which another part of the program can set."""
+    available(HOST)
+    folder, model, _, names = written
+    main = (folder / "record.c").read_text()
+    set_mode = "{\n    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);"
+    (folder / "record.c").write_text(
+        main.replace("int main(void)\n{", f"int main(void)\n{set_mode}")
+    )
+    if platform.machine() != "x86_64":
+        pytest.skip("the mode is set as x86 has it")
+    assert record(HOST, folder, model, names, signal(steps=3))[1] == 3
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_the_mode_that_compilers_take_by_themselves(target, written):
+    available(target)
+    command = [
+        *target.compiler,
+        "-std=gnu11",
+        "-O2",
+        *WARNINGS,
+        "-c",
+        "network.c",
+        "-o",
+        "network.o",
+    ]
+    run(command, written[0])
+
+
 def test_the_output_of_another_run_is_not_read(written):
     available(HOST)
     folder, model, _, names = written
@@ -145,7 +176,7 @@ def test_other_compilers(command, written):
         pytest.skip(f"{compiler} not found")
     if compiler == "g++":  # the header alone: the source is C
         (folder / "user.cpp").write_text(
-            '#include "network.h"\nint f() { return network_selftest(); }\n'
+            '#include "network.h"\nint f() { return network_selftest(nullptr); }\n'
         )
         run([compiler, *options, *WARNINGS, "user.cpp"], folder)
         return
