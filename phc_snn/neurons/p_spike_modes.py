@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import values_are_known
-from phc_snn.numerics import special
+from phc_snn.neurons.statespace import Complex, exponential, product, quotient, total
 from phc_snn.process import TimeAxis, WholeSequence
 from phc_snn.state import map_state
-
-Pair = tuple[Tensor, Tensor]
-"""Real and imaginary part."""
 
 Discretization = Literal["zoh", "bilinear", "dplr"]
 
@@ -32,68 +29,47 @@ class Modes(NamedTuple):
 class Feedback(NamedTuple):
     """How the modes of a feature act on one another, through one number."""
 
-    p: Pair  # (n, 1)
-    along: Pair  # (n, N)
+    p: Complex  # (n, 1)
+    along: Complex  # (n, N)
     gain: Tensor  # (N,)
 
 
 class ModeCoefficients(NamedTuple):
     """Of ``h[t] = decay h[t-1] + b s[t]``, each (n, N), and what joins the modes if anything."""
 
-    decay: Pair
-    b: Pair
+    decay: Complex
+    b: Complex
     feedback: Feedback | None = None
 
 
-def times(x: Pair, y: Pair) -> Pair:
-    """A complex product."""
-    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
-
-
-def over(x: Pair, y: Pair) -> Pair:
-    """A complex quotient."""
-    size = y[0] * y[0] + y[1] * y[1]
-    real, imaginary = times(x, (y[0], -y[1]))
-    return real / size, imaginary / size
-
-
-def scaled(x: Pair, factor: Tensor) -> Pair:
+def scaled(x: Complex, factor: Tensor) -> Complex:
     return x[0] * factor, x[1] * factor
 
 
-def summed(x: Tensor) -> Tensor:
-    """The sum over the modes, (..., n, N) -> (..., N), always in the same order."""
-    while (modes := x.shape[-2]) > 1:
-        half = modes // 2
-        folded = x[..., :half, :] + x[..., half : 2 * half, :]
-        x = folded if modes == 2 * half else torch.cat([folded, x[..., 2 * half :, :]], -2)
-    return x[..., 0, :]
-
-
-def read(c: Pair, h: Modes) -> Tensor:
+def read(c: Complex, h: Modes) -> Tensor:
     """``2 Re sum_n C_n h_n``: each mode and its conjugate."""
-    return 2.0 * summed(c[0] * h.real - c[1] * h.imaginary)
+    return 2.0 * total(c[0] * h.real - c[1] * h.imaginary)
 
 
 # --- discretisation -----------------------------------------------------------------------------
 
 
-def zero_order_hold(a: Pair, b: Pair, step: Tensor) -> ModeCoefficients:
+def zero_order_hold(a: Complex, b: Complex, step: Tensor) -> ModeCoefficients:
     """``exp(dt A)`` and ``B (exp(dt A) - 1) / A``."""
-    size = special(a[0] * step, "exp")
-    angle = a[1] * step
-    decay = size * special(angle, "cos"), size * special(angle, "sin")
-    return ModeCoefficients(decay, over(times(b, (decay[0] - 1.0, decay[1])), a))
+    decay = exponential(a[0] * step, a[1] * step)
+    return ModeCoefficients(decay, quotient(product(b, (decay[0] - 1.0, decay[1])), a))
 
 
-def bilinear(a: Pair, b: Pair, step: Tensor) -> ModeCoefficients:
+def bilinear(a: Complex, b: Complex, step: Tensor) -> ModeCoefficients:
     """``(1 + dt A / 2) / (1 - dt A / 2)`` and ``dt B / (1 - dt A / 2)``."""
     half = scaled(a, 0.5 * step)
     below = 1.0 - half[0], -half[1]
-    return ModeCoefficients(over((1.0 + half[0], half[1]), below), over(scaled(b, step), below))
+    return ModeCoefficients(
+        quotient((1.0 + half[0], half[1]), below), quotient(scaled(b, step), below)
+    )
 
 
-def low_rank(a: Pair, b: Pair, p: Pair, step: Tensor) -> ModeCoefficients:
+def low_rank(a: Complex, b: Complex, p: Complex, step: Tensor) -> ModeCoefficients:
     """`bilinear` of ``M = diag(A) - P P^H``, over all modes and their conjugates.
 
     The inverse of ``I - dt M / 2`` is a diagonal and a rank one as well (Sherman and Morrison), so
@@ -101,8 +77,8 @@ def low_rank(a: Pair, b: Pair, p: Pair, step: Tensor) -> ModeCoefficients:
     """
     plain = bilinear(a, b, step)
     half = scaled(a, 0.5 * step)
-    along = over(scaled(p, 0.5 * step), (1.0 - half[0], -half[1]))
-    gain = 2.0 * summed(p[0] * along[0] + p[1] * along[1])
+    along = quotient(scaled(p, 0.5 * step), (1.0 - half[0], -half[1]))
+    gain = 2.0 * total(p[0] * along[0] + p[1] * along[1])
     return plain._replace(feedback=Feedback(p, along, gain))
 
 
@@ -110,7 +86,7 @@ def low_rank(a: Pair, b: Pair, p: Pair, step: Tensor) -> ModeCoefficients:
 
 
 def driven(
-    s: Tensor, c: Pair, h: Modes, m: ModeCoefficients, time: TimeAxis
+    s: Tensor, c: Complex, h: Modes, m: ModeCoefficients, time: TimeAxis
 ) -> tuple[Tensor, Modes]:
     """The modes ``h`` under ``s``, read with ``c``: `read` on this axis, and the last modes."""
     if m.feedback is None:
@@ -129,7 +105,7 @@ def driven(
     return y, end
 
 
-def convolved(s: Tensor, c: Pair, h: Modes, m: ModeCoefficients) -> tuple[Tensor, Modes]:
+def convolved(s: Tensor, c: Complex, h: Modes, m: ModeCoefficients) -> tuple[Tensor, Modes]:
     """`driven` of a sequence (T, B, N), by the response to one spike: parallel over time and batch.
 
     Only this response is walked, once for all samples; and what was there before, unless at rest.
@@ -163,11 +139,11 @@ def joined(s: Tensor, h: Modes, m: ModeCoefficients) -> Modes:
     """
     assert m.feedback is not None
     p, along, gain = m.feedback
-    moved = times(m.decay, (h.real, h.imaginary))
+    moved = product(m.decay, (h.real, h.imaginary))
     drive = s[..., None, :]
     alone = moved[0] + m.b[0] * drive, moved[1] + m.b[1] * drive
-    before = 2.0 * summed(p[0] * h.real + p[1] * h.imaginary)
-    after = (2.0 * summed(p[0] * alone[0] + p[1] * alone[1]) - gain * before) / (1.0 + gain)
+    before = 2.0 * total(p[0] * h.real + p[1] * h.imaginary)
+    after = (2.0 * total(p[0] * alone[0] + p[1] * alone[1]) - gain * before) / (1.0 + gain)
     both = (before + after)[..., None, :]
     return Modes(alone[1] - along[1] * both, alone[0] - along[0] * both)
 
@@ -175,12 +151,12 @@ def joined(s: Tensor, h: Modes, m: ModeCoefficients) -> Modes:
 # --- first values -------------------------------------------------------------------------------
 
 
-def linear_frequencies(modes: int) -> Pair:
+def linear_frequencies(modes: int) -> Complex:
     """A of S4D-Lin (Gu, Goel, Gupta and Re 2022, Eq. 10), each (n,): ``-1/2 + i pi n``."""
     return torch.full((modes,), -0.5), math.pi * torch.arange(modes, dtype=torch.float32)
 
 
-def legs(modes: int) -> tuple[Pair, Pair, Pair]:
+def legs(modes: int) -> tuple[Complex, Complex, Complex]:
     """A, P and B of HiPPO-LegS with 2 n states, of each conjugate pair one, each (n,), float64.
 
     The matrix of Gu, Dao, Ermon, Rudra and Re 2020 is normal but for a rank one (Gu, Goel and Re

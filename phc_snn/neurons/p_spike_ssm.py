@@ -19,7 +19,6 @@ from phc_snn.neurons.p_spike_modes import (
     Discretization,
     ModeCoefficients,
     Modes,
-    Pair,
     bilinear,
     driven,
     legs,
@@ -27,6 +26,7 @@ from phc_snn.neurons.p_spike_modes import (
     low_rank,
     zero_order_hold,
 )
+from phc_snn.neurons.statespace import Complex
 from phc_snn.numerics import clipped, gelu, special
 from phc_snn.numerics.random import after, drawn_counters, first_counters, stride, uniform
 from phc_snn.parameters import Value, per_neuron
@@ -48,8 +48,8 @@ class PSpikeSSMParameters(NamedTuple):
     """What `PSpikeSSM.dynamics` reads; float32 or float64."""
 
     modes: ModeCoefficients
-    c: Pair
-    c_after: Pair | None
+    c: Complex
+    c_after: Complex | None
     d: Tensor
     out_a: Tensor
     out_b: Tensor
@@ -246,7 +246,7 @@ class PSpikeSSM(Neuron):
             value: Tensor = getattr(self, name).double()
             return value[:, None] if name.startswith(self._shared) else value
 
-        def pair(name: str) -> Pair:
+        def pair(name: str) -> Complex:
             return wide(f"{name}_real"), wide(f"{name}_imaginary")
 
         work = dtype if dtype in (torch.float32, torch.float64) else torch.float32

@@ -102,10 +102,13 @@ class Resetting(Neuron):
         self.scan(x_seq[:0], state)  # the checks at the door
         resting = self.initial_state(x_seq.shape[-2], device=x_seq.device, dtype=x_seq.dtype)
         state = resting if state is None else state
-        c = self.coefficients(x_seq.dtype)
         if not len(x_seq):
             nothing = torch.ones(x_seq.shape[1], dtype=torch.bool, device=x_seq.device)
             return Swept(x_seq, x_seq, state, 0, nothing)
+        # Half precision is computed in float32, as a scan does.
+        dtype, kept = torch.promote_types(x_seq.dtype, torch.float32), x_seq.dtype
+        x_seq, state = x_seq.to(dtype), map_state(lambda part: part.to(dtype), state)
+        c = self.coefficients(dtype)
         driven, fixed = self.driving(x_seq, state, c)
         spikes, sweeps = torch.zeros_like(x_seq), 0
         first = getattr(state, "spikes", spikes[0])
@@ -118,8 +121,9 @@ class Resetting(Neuron):
             if bool(certified.all()) or sweeps == max_sweeps:
                 if "spikes" in state._fields:
                     parts["spikes"] = spikes[-1].clone()
-                end = type(state)(**fixed, **parts)
-                return Swept(c.emit(voltage - c.threshold), voltage, end, sweeps, certified)
+                end = map_state(lambda part: part.to(kept), type(state)(**fixed, **parts))
+                sent = c.emit(voltage - c.threshold).to(kept)
+                return Swept(sent, voltage.to(kept), end, sweeps, certified)
 
     def random_state(
         self,

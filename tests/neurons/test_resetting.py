@@ -235,3 +235,13 @@ def test_sweeps_of_a_hard_reset_do_not_hang_on_what_is_sent():
     assert bool(swept.certified.all())
     assert_near(swept.voltage, voltage)
     assert_near(swept.spikes, sent)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("model", [*FAMILY, "SpikingSSM"])
+def test_sweeps_in_half_precision(model, dtype):
+    neuron = MODELS[model]().to(dtype)
+    swept = neuron.by_sweeps(drive(20, gain=8.0).to(dtype))
+    assert swept.spikes.dtype == swept.voltage.dtype == dtype
+    neuron.by_sweeps(drive(5).to(dtype), swept.state)
