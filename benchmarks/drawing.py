@@ -35,6 +35,6 @@ def draw_growth(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel({"T": "time steps T", "N": "neurons N"}[axis])
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("forward and backward, ms")
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[0].legend(loc="upper left", frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

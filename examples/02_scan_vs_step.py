@@ -53,7 +53,7 @@ def main(out: Path, small: bool = False) -> None:
     axes.loglog(lengths, scan_times, marker="o", label="scan")
     axes.set(xlabel="time steps T", ylabel="seconds, forward and backward", title="ALIF, 16 x 32")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "scan_vs_step.png", dpi=130)
 

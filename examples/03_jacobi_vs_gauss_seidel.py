@@ -49,7 +49,7 @@ def main(out: Path, small: bool = False) -> None:
     axes.set_yscale("symlog", linthresh=1e-3)
     axes.set(xlabel="sweeps", ylabel="differing neuron-steps, %", ylim=(0, None))
     axes.set_title(f"Distance from the step-by-step network (N = 32, T = {length}, d = 2)")
-    axes.legend()
+    axes.legend(loc="upper right")
     axes.grid(alpha=0.3)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "jacobi_vs_gauss_seidel.png", dpi=130)

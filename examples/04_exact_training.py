@@ -85,7 +85,7 @@ def main(out: Path, small: bool = False, seed: int = 0) -> None:
         title="Gradient against backpropagation through time",
     )
     for axes in (bars, curve):
-        axes.legend()
+        axes.legend(loc="upper left")
         axes.grid(alpha=0.3)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "exact_training.png", dpi=130)

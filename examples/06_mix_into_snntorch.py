@@ -80,7 +80,7 @@ def main(out: Path, small: bool = False) -> None:
     print(f"{int((stepped != at_once).sum())} of {stepped.numel():,} spikes differ in one call")
     axes.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     axes.set_title("BasicMotions: one snnTorch network, its middle layer exchanged")
-    axes.legend(title="middle layer: test accuracy")
+    axes.legend(loc="lower right", title="middle layer: test accuracy")
     axes.grid(alpha=0.3)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "mix_into_snntorch.png", dpi=130)

@@ -99,10 +99,10 @@ def main(out: Path, small: bool = False) -> None:
     left.set_yscale("symlog", linthresh=1e-2)
     left.set(xlabel="sweeps", ylabel="differing neuron-steps, %", ylim=(0, None))
     left.set_title("Parallel sweeps against the own network")
-    left.legend()
+    left.legend(loc="upper left")
     right.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     right.set_title("Trained in the loop (lines), with Exact (dots)")
-    right.legend()
+    right.legend(loc="upper left")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     out.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def main(out: Path, longest: int = 50) -> None:
         xlabel="time of the postsynaptic minus that of the presynaptic spike (steps)",
         ylabel="change of the weight (B T dW)",
     )
-    axes.legend(title="coincidence")
+    axes.legend(loc="upper right", title="coincidence")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "stdp_window.png", dpi=130)
 

@@ -64,7 +64,7 @@ def main(out: Path, small: bool = False) -> None:
         title=f"32 neurons, one delay, {steps} steps",
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(loc="upper right", fontsize=8, ncols=2)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "cores.png", dpi=130)
 

@@ -65,7 +65,7 @@ def main(out: Path, small: bool = False) -> None:
     )
     lower.plot(torch.stack(path), label=["class 0", "class 1", "class 2"])
     lower.set(xlabel="time step", ylabel="share of the softmax", ylim=(0, 1))
-    lower.legend()
+    lower.legend(loc="upper left")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "train_to_microcontroller.png", dpi=130)
 

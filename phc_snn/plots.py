@@ -247,7 +247,7 @@ def _voltage_error(axes: Any, found: Divergence) -> None:
     axes.set_xlim(0, len(found.reference.solution.spikes))
     axes.grid(alpha=0.3)
     _head(axes, "Voltage error over time")
-    legend = axes.legend(fontsize=8, framealpha=0.8, edgecolor="none")
+    legend = axes.legend(loc="upper right", fontsize=8, framealpha=0.8, edgecolor="none")
     for handle in legend.legend_handles:
         handle.set_marker("")
 
