@@ -82,7 +82,8 @@ def table() -> str:
     for path in sorted((HERE / "results").glob(RESULTS)):
         for group in json.loads(path.read_text(encoding="utf-8"))["groups"]:
             mean, deviation = group["test"]
-            ours[group["settings"]["neuron"]] = f"{100 * mean:.1f} ± {100 * deviation:.1f}"
+            spread = f" ± {100 * deviation:.1f}" if len(group["runs"]) > 1 else ", one run"
+            ours[group["settings"]["neuron"]] = f"{100 * mean:.1f}{spread}"
     rows = []
     for name, kind in NEURONS.items():
         model = neuron(name)
