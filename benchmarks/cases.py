@@ -7,7 +7,8 @@ from torch import Tensor
 
 import phc_snn as phc
 from benchmarks import peers
-from phc_snn.process import WholeSequence, run_stages
+from phc_snn.axes import WholeSequence
+from phc_snn.process import run_stages
 
 Candidates = dict[str, Callable[[], object]]
 Shape = tuple[int, int, int]

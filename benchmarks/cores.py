@@ -18,6 +18,7 @@ import torch
 
 import phc_snn as phc
 from benchmarks.published import CORES
+from benchmarks.results_page import as_table, percent
 from benchmarks.timing import interleaved
 from phc_snn.files import write_json, write_text
 from phc_snn.named import NEURONS, make_neuron
@@ -81,9 +82,7 @@ def table() -> str:
     ours = {}
     for path in sorted((HERE / "results").glob(RESULTS)):
         for group in json.loads(path.read_text(encoding="utf-8"))["groups"]:
-            mean, deviation = group["test"]
-            spread = f" ± {100 * deviation:.1f}" if len(group["runs"]) > 1 else ", one run"
-            ours[group["settings"]["neuron"]] = f"{100 * mean:.1f}{spread}"
+            ours[group["settings"]["neuron"]] = percent(group, "test")
     rows = []
     for name, kind in NEURONS.items():
         model = neuron(name)
@@ -97,8 +96,7 @@ def table() -> str:
             f"`{kind.__name__}`", f"{numbers:g}", f"{parameters:g}", in_parallel(model), *cost,
             CORES.get(kind.__name__, ""), ours.get(name, ""),
         ))  # fmt: skip
-    lines = [HEAD, ("---",) * len(HEAD), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return as_table(HEAD, rows)
 
 
 def page() -> str:

@@ -7,7 +7,6 @@ not a contest: chance is 10 %.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from torch import Tensor
 
 import phc_snn as phc
 from phc_snn.data import SpokenDigits, load_fsdd
+from phc_snn.files import write_json
 
 DRAWS = 5
 """Of the spikes, for the test part."""
@@ -136,7 +136,7 @@ def main() -> None:
     parts = load_fsdd(options.folder)
     data = {name: of_one_length(part, options.frames) for name, part in parts.items()}
     result = train({str(name): part for name, part in data.items()}, options)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.out, result)
     print(f"test {result['test_mean']:.3f} ({DRAWS} draws), {result['seconds']:.0f} s")
 
 

@@ -98,7 +98,7 @@ def _uea(data: str, ours: dict[str, Any]) -> str:
     for lacking in missing - {"{}"}:
         parts = ", ".join(f"{n} of {part}" for part, n in json.loads(lacking).items())
         text += f"Ours are without samples that were not at hand: {parts}.\n"
-    text += "\n" + _table(("model", "test", "validation", "parameters"), rows)
+    text += "\n" + as_table(("model", "test", "validation", "parameters"), rows)
     for name, result in ours.items():
         if len(result["groups"]) > 1:
             text += f"\nAll of **{name}**, best validation first:\n\n" + _grid(result)
@@ -113,12 +113,12 @@ def _grid(result: dict[str, Any]) -> str:
         for group in result["groups"]
     ]
     head = (*(axis.replace("_", " ") for axis in axes), "test", "validation", "parameters")
-    return _table(head, rows)
+    return as_table(head, rows)
 
 
 def _accuracies(group: dict[str, Any]) -> tuple[str, str, str]:
-    percent = (_percent(group[part]) for part in ("test", "validation"))
-    return *percent, _count(group["runs"][0]["parameters"])
+    accuracies = (percent(group, part) for part in ("test", "validation"))
+    return *accuracies, _count(group["runs"][0]["parameters"])
 
 
 def _listed(numbers: list[int]) -> str:
@@ -132,18 +132,18 @@ def _others(results: dict[str, Any]) -> str:
             title = ", ".join([name, *(f"{k} {v}" for k, v in group["settings"].items())])
             seconds = sum(run["seconds"] for run in group["runs"]) / len(group["runs"])
             rows.append((
-                title, result["settings"]["data"], str(len(group["runs"])), _percent(group["test"]),
-                _percent(group["validation"]), _count(group["runs"][0]["parameters"]),
+                title, result["settings"]["data"], str(len(group["runs"])), percent(group, "test"),
+                percent(group, "validation"), _count(group["runs"][0]["parameters"]),
                 f"{seconds:.0f}",
             ))  # fmt: skip
     head = ("run", "data", "seeds", "test", "validation", "parameters", "seconds a run")
-    return "## Other sets\n\n" + _table(head, rows)
+    return "## Other sets\n\n" + as_table(head, rows)
 
 
 def _ablations(name: str, result: dict[str, Any]) -> str:
     """What `benchmarks.ablations` measured."""
     rows = [
-        (named(group["settings"]), *(_percent(group[p]) for p in ("validation", "test")),
+        (named(group["settings"]), *(percent(group, p) for p in ("validation", "test")),
          _count(group["runs"][0]["parameters"]))
         for group in result["groups"]
     ]  # fmt: skip
@@ -156,7 +156,7 @@ def _ablations(name: str, result: dict[str, Any]) -> str:
         f"unchanged runs has a standard error of {100 * error:.1f} points: smaller differences say "
         "nothing.\n\n"
     )
-    return text + _table(("change", "validation", "test", "parameters"), rows)
+    return text + as_table(("change", "validation", "test", "parameters"), rows)
 
 
 def _made_with(results: dict[str, Any]) -> str:
@@ -165,10 +165,13 @@ def _made_with(results: dict[str, Any]) -> str:
          f"torch {r['versions']['torch']}")
         for name, r in results.items()
     ]  # fmt: skip
-    return "## Made with\n\n" + _table(("run", "settings and seeds", "commit", "machine", ""), rows)
+    return "## Made with\n\n" + as_table(
+        ("run", "settings and seeds", "commit", "machine", ""), rows
+    )
 
 
-def _table(head: tuple[str, ...], rows: list[Any]) -> str:
+def as_table(head: tuple[str, ...], rows: list[Any]) -> str:
+    """Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -177,8 +180,12 @@ def _spread(values: tuple[float, float]) -> str:
     return f"{values[0]:.1f} ± {values[1]:.1f}"
 
 
-def _percent(values: list[float] | None) -> str:
-    return "" if values is None else _spread((100 * values[0], 100 * values[1]))
+def percent(group: dict[str, Any], part: str) -> str:
+    """The accuracy of a group of runs; a single run has no spread."""
+    if group[part] is None:
+        return ""
+    mean, deviation = (100 * value for value in group[part])
+    return _spread((mean, deviation)) if len(group["runs"]) > 1 else f"{mean:.1f}, one run"
 
 
 def _count(number: int | None) -> str:

@@ -32,13 +32,8 @@ from phc_snn.process import Process
 from phc_snn.scan import affine_scan
 from phc_snn.solution import Adjoint, PHCState, Solution
 from phc_snn.solvers import Auto, Exact, Jacobi, Sequential, Solver
-from phc_snn.spike_blocks import (
-    FuseClamp,
-    PSpikeBlock,
-    PSpikeStack,
-    PSpikeStackState,
-    SpikeMixer,
-)
+from phc_snn.spike_blocks import FuseClamp, PSpikeBlock, SpikeMixer
+from phc_snn.spike_stack import PSpikeStack, PSpikeStackState
 from phc_snn.stack_layers import FeatureNorm
 from phc_snn.stacked import StackedSNN
 from phc_snn.surrogate import Boxcar, FastSigmoid, RectifiedTanh, StraightThrough, Triangle

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.axes import OneStep, TimeAxis, WholeSequence
 from phc_snn.checks import is_mapped, is_transformed
 from phc_snn.kernels import (
     Recurrent,
@@ -18,7 +19,7 @@ from phc_snn.kernels import (
     run_sweep,
 )
 from phc_snn.neurons.base import Neuron
-from phc_snn.process import OneStep, Process, TimeAxis, WholeSequence, run_stages
+from phc_snn.process import Process, run_stages
 from phc_snn.solution import PHCState, Progress, Sweep
 from phc_snn.state import map_state, tensors
 from phc_snn.synapses.delay import Delay

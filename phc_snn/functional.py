@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from phc_snn.axes import OneStep
 from phc_snn.checks import check_input, check_state
 from phc_snn.neurons.alif import ALIF, ALIFParameters, ALIFState
 from phc_snn.neurons.cuba_lif import CubaLIF, CubaLIFParameters, CubaLIFState
 from phc_snn.neurons.lif import LIF, LIFParameters, LIFState
-from phc_snn.process import OneStep
 from phc_snn.synapses.delay import Delay, DelayState
 from phc_snn.synapses.tsodyks_markram import (
     TsodyksMarkram,

@@ -6,6 +6,7 @@ parameter, so gradients flow) and assigned as its value. The parameter itself is
 clamped.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
@@ -145,7 +146,8 @@ class Clipped(Constrained):
 
     def _value(self, raw: Tensor) -> Tensor:
         upper = torch.inf if self.upper is None else self.upper
-        return clipped(raw, self.lower, upper)
+        value: Tensor = clipped(raw, self.lower, upper)
+        return value
 
     def _nearest(self, raw: Tensor, wanted: Tensor) -> Tensor:
         return raw  # it is what was assigned
@@ -161,6 +163,13 @@ def uniform(
     """First values (N,) of a parameter, drawn between two numbers."""
     drawn = torch.empty(features).uniform_(low, high, generator=generator)
     return drawn.double().clamp(low, high)  # the bounds in float32 can lie outside of themselves
+
+
+def log_uniform(
+    features: int, low: float, high: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """First values (N,) of a parameter, drawn evenly in the logarithm."""
+    return uniform(features, math.log(low), math.log(high), generator).exp()
 
 
 def per_neuron(name: str, value: Value, features: int) -> Tensor:

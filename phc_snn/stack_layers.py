@@ -1,13 +1,18 @@
 """Layers of stacks beside their neurons: what drives them, and what reads them out."""
 
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from phc_snn import numerics
+from phc_snn.axes import TimeAxis
+from phc_snn.named import neuron_class
+from phc_snn.neurons import Neuron
 from phc_snn.parameters import Clipped, uniform
-from phc_snn.process import TimeAxis
 
 _EPS, _MOMENTUM = 1e-5, 0.05
 """Of every BatchNorm of the SiLIF work."""
@@ -99,3 +104,41 @@ class LeakyReadout(nn.Module):
         charged = (1.0 - decay) * self.current(x, own)
         voltage, last = time.recur(decay, charged, membrane)
         return numerics.softmax(voltage), last
+
+
+def maker(
+    neuron: str | Callable[[int], Neuron],
+    options: dict[str, Any],
+    generator: torch.Generator | None,
+) -> Callable[[int, int], Neuron]:
+    """What makes the neurons of a layer, given their number and that of the layer."""
+    if not isinstance(neuron, str):
+        if options:
+            raise ValueError(
+                f"options: got {sorted(options)} for a callable neuron; let it give them itself"
+            )
+        return lambda features, number: neuron(features)
+    model = neuron_class(neuron)
+    known = inspect.signature(model).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"options: got {unknown}, expected arguments of {model.__name__}: {', '.join(known)}"
+        )
+    if "generator" in known:
+        options = {**options, "generator": generator}
+
+    def made(features: int, number: int) -> Neuron:
+        # Layers that draw alike would fire together.
+        own = {"seed": options.get("seed", 0) + number} if "seed" in known else {}
+        return model(features, **{**options, **own})
+
+    return made
+
+
+def checked(neuron: Any, features: int) -> Neuron:
+    if not isinstance(neuron, Neuron) or neuron.features != features:
+        found = f"{neuron.features} neurons" if isinstance(neuron, Neuron) else repr(neuron)
+        raise ValueError(f"neuron: made {found}, expected a phc_snn.Neuron of {features}")
+    neuron.check_finite = False  # the door is the stack's
+    return neuron

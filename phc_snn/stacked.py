@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phc_snn.axes import OneStep, TimeAxis, WholeSequence
 from phc_snn.checks import check_finite, check_input, check_positive, check_state
-from phc_snn.named import neuron_class
 from phc_snn.neurons import Neuron
 from phc_snn.neurons.resetting import Resetting
 from phc_snn.outputs import ParameterCount, StackedSNNOutput, StackedSNNState
 from phc_snn.padding import check_lengths, own_steps
-from phc_snn.process import OneStep, TimeAxis, WholeSequence
 from phc_snn.readout import add_over_time, check_labels, mean_over_steps
-from phc_snn.stack_layers import LeakyReadout, NormedLinear
+from phc_snn.stack_layers import LeakyReadout, NormedLinear, checked, maker
 from phc_snn.state import batch_size
 
 
@@ -98,11 +97,11 @@ class StackedSNN(nn.Module):
         self._made_by = (neuron, options)
 
         widths = (in_features, *hidden)
-        make = _maker(neuron, options, generator)
+        make = maker(neuron, options, generator)
         currents, neurons = [], []
         for number, (before, features) in enumerate(zip(widths, hidden, strict=False)):
             currents.append(NormedLinear(before, features, generator))
-            neurons.append(_checked(make(features, number), features))
+            neurons.append(checked(make(features, number), features))
         self.currents, self.neurons = nn.ModuleList(currents), nn.ModuleList(neurons)
         self.dropout = nn.Dropout(dropout)
         self.readout = LeakyReadout(widths[-1], num_classes, generator)
@@ -336,41 +335,3 @@ def _sizes(hidden: Sequence[int]) -> tuple[int, ...]:
     for size in hidden:
         check_positive("hidden", size)
     return tuple(hidden)
-
-
-def _maker(
-    neuron: str | Callable[[int], Neuron],
-    options: dict[str, Any],
-    generator: torch.Generator | None,
-) -> Callable[[int, int], Neuron]:
-    """What makes the neurons of a layer, given their number and that of the layer."""
-    if not isinstance(neuron, str):
-        if options:
-            raise ValueError(
-                f"options: got {sorted(options)} for a callable neuron; let it give them itself"
-            )
-        return lambda features, number: neuron(features)
-    model = neuron_class(neuron)
-    known = inspect.signature(model).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(
-            f"options: got {unknown}, expected arguments of {model.__name__}: {', '.join(known)}"
-        )
-    if "generator" in known:
-        options = {**options, "generator": generator}
-
-    def made(features: int, number: int) -> Neuron:
-        # Layers that draw alike would fire together.
-        own = {"seed": options.get("seed", 0) + number} if "seed" in known else {}
-        return model(features, **{**options, **own})
-
-    return made
-
-
-def _checked(neuron: Any, features: int) -> Neuron:
-    if not isinstance(neuron, Neuron) or neuron.features != features:
-        found = f"{neuron.features} neurons" if isinstance(neuron, Neuron) else repr(neuron)
-        raise ValueError(f"neuron: made {found}, expected a phc_snn.Neuron of {features}")
-    neuron.check_finite = False  # the door is the stack's
-    return neuron

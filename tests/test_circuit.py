@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.process import WholeSequence
+from phc_snn.axes import WholeSequence
 from phc_snn.solution import PHCState
 from tests.builders import make_network
 from tests.tolerances import assert_same_bits

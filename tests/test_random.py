@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from phc_snn.axes import OneStep, Trajectory, WholeSequence
 from phc_snn.kernels import Stage, chain_refusal
 from phc_snn.numerics.random import (
     INCREMENT,
@@ -13,7 +14,6 @@ from phc_snn.numerics.random import (
     stride,
     uniform,
 )
-from phc_snn.process import OneStep, Trajectory, WholeSequence
 from tests.tolerances import assert_same_bits
 
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from phc_snn.checks import check_features
+from phc_snn.emit import is_step
 from phc_snn.neurons import LIF, CubaLIF, Neuron
 from phc_snn.parameters import per_neuron
 from phc_snn.phc import PHC
 from phc_snn.solvers import Sequential
-from phc_snn.surrogate import is_step
 from phc_snn.synapses import Connectome, Delay, DenseConnectome, OneToOneConnectome
 
 _CURRENT_BASED = (snntorch.Synaptic, snntorch.RSynaptic)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phc_snn.firmware.readout import SELFTEST_STEPS
 from phc_snn.firmware.reference import BitReference
-from phc_snn.firmware.source import SELFTEST_STEPS
 
 
 def fnv(words: np.ndarray, start: int = 2166136261) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from phc_snn.data import EVENT_SETS, stacked
-from phc_snn.firmware.export import FLASH, RAM, CLibrary, export_c
+from phc_snn.firmware.export import export_c
+from phc_snn.firmware.result import FLASH, RAM, CLibrary
 from phc_snn.firmware.targets import TARGETS
 from phc_snn.firmware.verify import Verification, verify
 from phc_snn.training.checkpoint import load_model, read_config

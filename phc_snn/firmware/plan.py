@@ -97,21 +97,7 @@ def make_plan(model: PHCSSM) -> Plan:
         raise TypeError(f"model: got {type(model).__name__}, expected a PHCSSM")
     if any(p.device.type != "cpu" for p in model.parameters()):
         model = copy.deepcopy(model).cpu()
-    for name, tensor in model.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        if tensor.dtype != torch.float32:
-            raise ValueError(f"{name}: got {tensor.dtype}, expected float32; use model.float()")
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name}: has NaN or Inf, expected finite weights; train it again")
-    neurons = model.network.features
-    if neurons > NEURONS:
-        raise ValueError(f"neurons: got {neurons}, expected at most {NEURONS}")
-    if model.windows * (model.window_steps or 0) > STEPS:
-        raise ValueError(
-            f"window_steps: got {model.window_steps} for {model.windows} windows, expected at most "
-            f"{STEPS} steps in all"
-        )
+    _check(model)
     given = model.network.circuit(torch.float32)._recurrent(
         model.network.initial_state(1, device=model.connectome.raw_weight.device)
     )
@@ -151,10 +137,29 @@ def make_plan(model: PHCSSM) -> Plan:
             raise ValueError("delay: signals are under way at rest, expected none")
         binary = lowered.nodes[place[port.sent]].op == "number"
         rings.append(Ring(queue.shape[1], stage.coefficients, binary))
-    states, tables = _named(stages, neurons)
+    states, tables = _named(stages, model.network.features)
     return Plan(
         model, program, states, tables, rings, given.weights, fired.outputs[0], fired.outputs[1]
     )
+
+
+def _check(model: PHCSSM) -> None:
+    """Refuse weights and sizes that no C code is made of."""
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        if tensor.dtype != torch.float32:
+            raise ValueError(f"{name}: got {tensor.dtype}, expected float32; use model.float()")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name}: has NaN or Inf, expected finite weights; train it again")
+    neurons = model.network.features
+    if neurons > NEURONS:
+        raise ValueError(f"neurons: got {neurons}, expected at most {NEURONS}")
+    if model.windows * (model.window_steps or 0) > STEPS:
+        raise ValueError(
+            f"window_steps: got {model.window_steps} for {model.windows} windows, expected at most "
+            f"{STEPS} steps in all"
+        )
 
 
 def _named(stages: list[Stage], neurons: int) -> tuple[list[tuple[str, Tensor]], list[Table]]:

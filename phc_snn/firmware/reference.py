@@ -5,20 +5,24 @@ sum, which needs float64; C adds float32 numbers one after the other, as a micro
 does this. All else is `phc_snn.circuit.Circuit`, whose operations are those of IEEE 754.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phc_snn.axes import OneStep
 from phc_snn.checks import check_input
 from phc_snn.circuit import Circuit
 from phc_snn.firmware.plan import STEPS, make_plan
 from phc_snn.models import PHCSSM
-from phc_snn.process import OneStep
 from phc_snn.solution import PHCState
 from phc_snn.state import tensors
 from phc_snn.synapses.transmission import Connectome
+
+Trace = dict[str, Tensor]
+"""Of every step (T, B, n): voltage, each state, spikes, logits."""
 
 
 class BitState(NamedTuple):
@@ -135,6 +139,20 @@ class BitReference:
         network = state.network
         ordered = (*network.synapses[cut + 1 :], network.neuron, *network.synapses[:cut])
         return [t for part in ordered for t in tensors(part) if t.dim() == 2]
+
+
+def trace(reference: BitReference, inputs: Tensor, names: Sequence[str] = ()) -> Trace:
+    """What the reference computes in every step; of the states those that are named, or none."""
+    state = reference.initial_state(inputs.shape[1])
+    rows: dict[str, list[Tensor]] = {name: [] for name in ("voltage", *names, "spikes", "logits")}
+    for x_t in inputs.to(torch.float32).unbind(0):
+        spikes, voltage, logits, state = reference.advance(x_t, state)
+        rows["voltage"].append(voltage)
+        rows["spikes"].append(spikes)
+        rows["logits"].append(logits)
+        for name, value in zip(names, reference.state_tensors(state), strict=bool(names)):
+            rows[name].append(value)
+    return {name: torch.stack(values) for name, values in rows.items()}
 
 
 def square_root(x: Tensor) -> Tensor:

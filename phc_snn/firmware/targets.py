@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.firmware.source import FLAGS
+from phc_snn.firmware.library import FLAGS
 
 BOARD = Path(__file__).parent / "mps2"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wdouble-promotion", "-Wconversion", "-pedantic")

@@ -12,7 +12,7 @@ from torch import Tensor
 from phc_snn.checks import check_input
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.plan import make_plan
-from phc_snn.firmware.reference import BitReference
+from phc_snn.firmware.reference import BitReference, Trace, trace
 from phc_snn.firmware.source import Source
 from phc_snn.firmware.targets import (
     HOST,
@@ -25,9 +25,6 @@ from phc_snn.firmware.targets import (
     write_input,
 )
 from phc_snn.models import PHCSSM
-
-Trace = dict[str, Tensor]
-"""Of every step (T, B, n): voltage, each state, spikes, logits."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,7 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
     if not inputs.numel():
         raise ValueError(f"inputs: got shape {tuple(inputs.shape)}, expected at least one step")
     plan, reference = make_plan(model), BitReference(model)
-    source = Source(plan, "network", "verify")
-    source.write(golden(reference))
+    source = Source(plan, "network", "verify", golden(reference))
     names = [name for name, _ in plan.states]
     wanted = trace(reference, inputs, names)
     with tempfile.TemporaryDirectory() as place:
@@ -90,20 +86,6 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
         selftest,
         float(alike.double().mean()),
     )
-
-
-def trace(reference: BitReference, inputs: Tensor, names: Sequence[str]) -> Trace:
-    """What the reference computes in every step."""
-    state = reference.initial_state(inputs.shape[1])
-    rows: dict[str, list[Tensor]] = {name: [] for name in ("voltage", *names, "spikes", "logits")}
-    for x_t in inputs.to(torch.float32).unbind(0):
-        spikes, voltage, logits, state = reference.advance(x_t, state)
-        rows["voltage"].append(voltage)
-        rows["spikes"].append(spikes)
-        rows["logits"].append(logits)
-        for name, value in zip(names, reference.state_tensors(state), strict=True):
-            rows[name].append(value)
-    return {name: torch.stack(values) for name, values in rows.items()}
 
 
 def write_sources(folder: Path, source: Source, names: Sequence[str]) -> None:

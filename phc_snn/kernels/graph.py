@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from phc_snn import numerics
+from phc_snn.emit import Emit
 from phc_snn.numerics.elementary import FORMULAS, power_of_two
-from phc_snn.surrogate import Emit
 
 
 class UntraceableError(Exception):

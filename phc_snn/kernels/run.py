@@ -27,7 +27,7 @@ def run_chain(
     Args:
         stages: The models.
         x: Input of the first.
-        axis: A `phc_snn.process.TimeAxis` of the same bits, for second derivatives.
+        axis: A `phc_snn.axes.TimeAxis` of the same bits, for second derivatives.
         trajectory: Return the states after every step; no gradient.
 
     Returns:
@@ -130,7 +130,7 @@ def run_sweep(
         network: The network.
         current: Of the neurons.
         driven: Drive times input.
-        axis: A `phc_snn.process.TimeAxis` of the same bits, for second derivatives.
+        axis: A `phc_snn.axes.TimeAxis` of the same bits, for second derivatives.
 
     Returns:
         Spikes, voltage, and the current that follows; the new states of the neuron and of each

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from phc_snn.checks import is_transformed
+from phc_snn.emit import Emit
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
 from phc_snn.scan.reset import Reset
 from phc_snn.scan.single import SingleStep
 from phc_snn.state import map_state, tensors
-from phc_snn.surrogate import Emit
 
 
 class Stage(NamedTuple):
@@ -52,7 +52,7 @@ class Port:
 
 @dataclass
 class Lanes(SingleStep):
-    """A `phc_snn.process.TimeAxis` of one step, on symbols."""
+    """A `phc_snn.axes.TimeAxis` of one step, on symbols."""
 
     graph: Graph
     ports: list[Port] = field(default_factory=list)

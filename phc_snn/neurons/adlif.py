@@ -6,13 +6,14 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.resetting import Resetting, mixed
 from phc_snn.parameters import Clipped, Value, uniform
-from phc_snn.process import TimeAxis
 from phc_snn.scan.pair import pair_scan
 from phc_snn.scan.reference import Number
-from phc_snn.surrogate import Boxcar, Emit
+from phc_snn.surrogate import Boxcar
 
 
 class AdLIFState(NamedTuple):

@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, Unpack, get_args
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import Neuron, NeuronOptions
 from phc_snn.numerics import sigmoid, softplus, special
 from phc_snn.parameters import Constrained, Value
-from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire
-from phc_snn.surrogate import Emit, FastSigmoid
+from phc_snn.surrogate import FastSigmoid
 
 DriveTransform = Literal["identity", "softplus"]
 

@@ -8,13 +8,15 @@ import torch
 from snntorch import SpikingNeuron
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
 from phc_snn.checks import check_features
+from phc_snn.emit import Emit
 from phc_snn.hidden import Hidden, teach_snntorch
 from phc_snn.parameters import Value, per_neuron
-from phc_snn.process import Process, TimeAxis
+from phc_snn.process import Process
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset, ResetMechanism
-from phc_snn.surrogate import Emit, FastSigmoid, heaviside
+from phc_snn.surrogate import FastSigmoid, heaviside
 
 teach_snntorch()
 

@@ -6,14 +6,15 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor, nn
 
+from phc_snn.axes import TimeAxis
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.resetting import Resetting
 from phc_snn.numerics import special
-from phc_snn.parameters import Constrained, Value, per_neuron, uniform
-from phc_snn.process import TimeAxis
+from phc_snn.parameters import Constrained, Value, log_uniform, per_neuron, uniform
 from phc_snn.scan import affine_scan
 from phc_snn.scan.reference import Number
-from phc_snn.surrogate import Boxcar, Emit
+from phc_snn.surrogate import Boxcar
 
 
 class CSiLIFState(NamedTuple):
@@ -86,8 +87,7 @@ class CSiLIF(Resetting):
         if not 0.01 <= longest < math.inf:
             raise ValueError(f"longest: got {longest}, expected a number of at least 0.01")
         if time_step is None:
-            low, high = math.log(0.01), math.log(longest)
-            time_step = uniform(features, low, high, generator).exp()
+            time_step = log_uniform(features, 0.01, longest, generator)
         kind = type(self)
         kind.decay_rate.create(self, features, decay_rate)
         kind.time_step.create(self, features, time_step)

@@ -5,12 +5,13 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import Neuron, NeuronOptions, integrate
 from phc_snn.parameters import Constrained, Value
-from phc_snn.process import TimeAxis
 from phc_snn.scan.reference import Number
 from phc_snn.scan.reset import Fire, Reset
-from phc_snn.surrogate import Emit, FastSigmoid
+from phc_snn.surrogate import FastSigmoid
 
 
 class CubaLIFState(NamedTuple):

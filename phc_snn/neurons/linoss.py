@@ -6,15 +6,16 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
 from phc_snn.checks import check_positive
+from phc_snn.emit import Emit
 from phc_snn.kernels import Stage
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.mixing import Matrices, Mixing, given, taken
 from phc_snn.neurons.statespace import wide
 from phc_snn.numerics import clipped
 from phc_snn.parameters import Constrained, Value, per_neuron, uniform
-from phc_snn.process import TimeAxis, run_stages
-from phc_snn.surrogate import Emit
+from phc_snn.process import run_stages
 
 
 class LinOSSState(NamedTuple):

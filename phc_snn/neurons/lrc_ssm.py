@@ -5,14 +5,14 @@ from typing import Any, ClassVar, Literal, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
 from phc_snn.checks import check_positive
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.statespace import StateSpace
 from phc_snn.numerics import sigmoid, tanh
 from phc_snn.parameters import uniform
-from phc_snn.process import TimeAxis
 from phc_snn.scan import affine_scan
-from phc_snn.surrogate import Emit
 
 Elastance = Literal["single", "symmetric"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from phc_snn import numerics
+from phc_snn.axes import TimeAxis
+from phc_snn.emit import Emit
 from phc_snn.neurons.statespace import Complex, StateSpace, recur_complex, wide
-from phc_snn.process import TimeAxis
-from phc_snn.surrogate import Emit
 
 
 class ComplexState(NamedTuple):

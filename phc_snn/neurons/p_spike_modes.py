@@ -11,9 +11,17 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis, WholeSequence
 from phc_snn.checks import values_are_known
-from phc_snn.neurons.statespace import Complex, exponential, product, quotient, total
-from phc_snn.process import TimeAxis, WholeSequence
+from phc_snn.neurons.statespace import (
+    Complex,
+    exponential,
+    hippo_legs,
+    product,
+    quotient,
+    recur_complex,
+    total,
+)
 from phc_snn.state import map_state
 
 Discretization = Literal["zoh", "bilinear", "dplr"]
@@ -90,9 +98,9 @@ def driven(
 ) -> tuple[Tensor, Modes]:
     """The modes ``h`` under ``s``, read with ``c``: `read` on this axis, and the last modes."""
     if m.feedback is None:
-        drive = torch.complex(m.b[0] * s[..., None, :], m.b[1] * s[..., None, :])
-        every, last = time.recur(torch.complex(*m.decay), drive, torch.complex(h.real, h.imaginary))
-        return read(c, Modes(every.imag, every.real)), Modes(last.imag, last.real)
+        drive = m.b[0] * s[..., None, :], m.b[1] * s[..., None, :]
+        every, last = recur_complex(m.decay, drive, (h.real, h.imaginary), time)
+        return read(c, Modes(every[1], every[0])), Modes(last[1], last[0])
 
     if isinstance(time, WholeSequence) and time.backend == "associative" and len(s):
         return convolved(s, c, h, m)
@@ -162,18 +170,11 @@ def legs(modes: int) -> tuple[Complex, Complex, Complex]:
     The matrix of Gu, Dao, Ermon, Rudra and Re 2020 is normal but for a rank one (Gu, Goel and Re
     2022, section 3): ``diag(A) - P P^H`` in the basis of the eigenvectors of the normal part.
     """
+    values, vectors = hippo_legs(modes)
     order = torch.arange(2 * modes, dtype=torch.float64)
-    b = torch.sqrt(2.0 * order + 1.0)
-    matrix = -torch.tril(b[:, None] * b, -1) - torch.diag(order + 1.0)
-    p = torch.sqrt(order + 0.5)
-    turning = matrix + p[:, None] * p + 0.5 * torch.eye(2 * modes, dtype=torch.float64)
-    frequencies, basis = torch.linalg.eigh(-1j * turning)
-    # They come in ascending order, and half of them are negative.
-    frequency, basis = frequencies[modes:], basis[:, modes:].mH
-    projected = [basis @ v.to(basis.dtype) for v in (p, b)]
-    (p_real, p_imaginary), (b_real, b_imaginary) = ((v.real, v.imag) for v in projected)
-    return (
-        (torch.full_like(frequency, -0.5), frequency),
-        (p_real, p_imaginary),
-        (b_real, b_imaginary),
+    # Of each pair the one with a positive imaginary part.
+    basis = vectors.conj().mH
+    p, b = (
+        basis @ v.to(basis.dtype) for v in (torch.sqrt(order + 0.5), torch.sqrt(2.0 * order + 1.0))
     )
+    return (values.real, -values.imag), (p.real, p.imag), (b.real, b.imag)

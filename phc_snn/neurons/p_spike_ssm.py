@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self, Unpack, get_args
 import torch
 from torch import Tensor, nn
 
+from phc_snn.axes import OneStep, TimeAxis
 from phc_snn.checks import (
     check_finite,
     check_input,
@@ -13,6 +14,7 @@ from phc_snn.checks import (
     check_state,
     values_are_known,
 )
+from phc_snn.emit import Emit
 from phc_snn.kernels import Stage
 from phc_snn.neurons.base import Neuron, NeuronOptions
 from phc_snn.neurons.p_spike_modes import (
@@ -29,11 +31,10 @@ from phc_snn.neurons.p_spike_modes import (
 from phc_snn.neurons.statespace import Complex
 from phc_snn.numerics import clipped, gelu, special
 from phc_snn.numerics.random import after, drawn_counters, first_counters, stride, uniform
-from phc_snn.parameters import Value, per_neuron
-from phc_snn.process import OneStep, TimeAxis
+from phc_snn.parameters import Value, log_uniform, per_neuron
 from phc_snn.scan.reference import Number
 from phc_snn.state import map_state
-from phc_snn.surrogate import Emit, StraightThrough
+from phc_snn.surrogate import StraightThrough
 
 
 class PSpikeSSMState(NamedTuple):
@@ -194,8 +195,7 @@ class PSpikeSSM(Neuron):
 
     def _raw_time_step(self, given: Value | None, generator: torch.Generator | None) -> Tensor:
         if given is None:
-            low, high = math.log(0.001), math.log(0.1)
-            step = torch.empty(self.features).uniform_(low, high, generator=generator).exp()
+            step = log_uniform(self.features, 0.001, 0.1, generator)
         else:
             step = per_neuron("time_step", given, self.features)
         if not bool((step > 0).all()):
@@ -324,10 +324,6 @@ def _later(what: str) -> str:
 
 def _drawn(p: Tensor, u: Tensor, emit: Emit) -> Tensor:
     """Spikes of probability ``p`` out of uniform draws ``u``."""
-    # Clamped or not, it is above the same draws; but the gradient is that of the clamp.
-    return emit((clamped(p) if isinstance(emit.spike_grad, StraightThrough) else p) - u)
-
-
-def clamped(p: Tensor) -> Tensor:
-    """``clamp(p, 0, 1)``; with an ``out_b`` of 0 the bound is met, as GELU far below 0 is 0."""
-    return clipped(p, 0.0, 1.0)
+    # Clipped or not, it is above the same draws; but the gradient is that of what is clipped. With
+    # an ``out_b`` of 0 a bound is met, as GELU far below 0 is 0.
+    return emit((clipped(p, 0.0, 1.0) if isinstance(emit.spike_grad, StraightThrough) else p) - u)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from phc_snn.checks import check_positive
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import Neuron
 from phc_snn.scan.reference import Number
 from phc_snn.state import map_state
-from phc_snn.surrogate import Boxcar, Emit
+from phc_snn.surrogate import Boxcar
 
 
 class Swept(NamedTuple):
@@ -78,8 +79,8 @@ class Resetting(Neuron):
         """`scan` as a fixed point: spikes frozen, one scan that is parallel over time, again.
 
         Equal to `scan` to rounding where ``certified``: a voltage nearer to the threshold than
-        rounding can fall on the other side, and a neuron that drives itself (`AdLIF` with ``a``
-        below 0) makes much of little. Random input takes tens of sweeps for tens of steps and
+        rounding can fall on the other side, and a neuron that drives itself (see
+        `AdLIF`) makes much of little. Random input takes tens of sweeps for tens of steps and
         some 200 for 1000, so `scan` does not take this way by itself. No gradient.
 
         Args:

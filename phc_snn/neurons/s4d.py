@@ -6,13 +6,14 @@ from typing import NamedTuple, Protocol, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
 from phc_snn.checks import check_positive
+from phc_snn.emit import Emit
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.statespace import (
     Complex,
     StateSpace,
     exponential,
-    log_uniform,
     product,
     quotient,
     recur_complex,
@@ -20,9 +21,7 @@ from phc_snn.neurons.statespace import (
     wide,
 )
 from phc_snn.numerics import special
-from phc_snn.parameters import Constrained, Value
-from phc_snn.process import TimeAxis
-from phc_snn.surrogate import Emit
+from phc_snn.parameters import Constrained, Value, log_uniform
 
 
 class S4DState(NamedTuple):

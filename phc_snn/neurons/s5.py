@@ -9,9 +9,9 @@ from torch import Tensor
 from phc_snn.checks import check_positive
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.mixing import DiagonalParameters, MixingDiagonal
-from phc_snn.neurons.statespace import Complex, exponential, log_uniform, quotient, wide
+from phc_snn.neurons.statespace import Complex, exponential, hippo_legs, quotient, wide
 from phc_snn.numerics import clipped
-from phc_snn.parameters import Constrained, Value
+from phc_snn.parameters import Constrained, Value, log_uniform
 
 Discretization = Literal["zoh", "bilinear"]
 
@@ -116,18 +116,3 @@ class S5(MixingDiagonal):
         below = (1.0 - 0.5 * real, -0.5 * imaginary)
         decay = quotient((1.0 + 0.5 * real, 0.5 * imaginary), below)
         return decay, quotient((step, torch.zeros_like(step)), below)
-
-
-def hippo_legs(states: int) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (states,) of the normal part of HiPPO-LegS, and eigenvectors (2 states, states).
-
-    ``A[n, k] = -sqrt((2 n + 1) (2 k + 1))`` below the diagonal and ``-(n + 1)`` on it, plus
-    ``sqrt((n + 1/2) (k + 1/2))``, is -1/2 and a skew-symmetric matrix (Gu et al. 2020, 2022). Of
-    each pair of conjugates the one with a negative imaginary part.
-    """
-    root = torch.sqrt(torch.arange(2 * states, dtype=torch.float64) + 0.5)
-    outer = root[:, None] * root
-    skew = outer.triu(1) - outer.tril(-1)
-    frequencies, vectors = torch.linalg.eigh(-1j * skew)
-    values = torch.complex(torch.full((states,), -0.5, dtype=torch.float64), frequencies[:states])
-    return values, vectors[:, :states]

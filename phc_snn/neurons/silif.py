@@ -1,6 +1,5 @@
 """SiLIF: AdLIF with a learned time step and logarithmic rates."""
 
-import math
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -8,7 +7,7 @@ import torch
 from phc_snn.neurons.adlif import Adaptive, AdLIFParameters
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.numerics import special
-from phc_snn.parameters import Clipped, Constrained, Value, uniform
+from phc_snn.parameters import Clipped, Constrained, Value, log_uniform, uniform
 
 
 class SiLIF(Adaptive):
@@ -63,16 +62,13 @@ class SiLIF(Adaptive):
     ) -> None:
         super().__init__(features, **options)
 
-        def logarithmic(low: float, high: float) -> torch.Tensor:
-            return uniform(features, math.log(low), math.log(high), generator).exp()
-
+        if membrane_rate is None:
+            membrane_rate = log_uniform(features, 10.0, 250.0, generator)
+        if adaptation_rate is None:
+            adaptation_rate = log_uniform(features, 2.5, 10.0, generator)
         kind = type(self)
-        kind.membrane_rate.create(
-            self, features, logarithmic(10.0, 250.0) if membrane_rate is None else membrane_rate
-        )
-        kind.adaptation_rate.create(
-            self, features, logarithmic(2.5, 10.0) if adaptation_rate is None else adaptation_rate
-        )
+        kind.membrane_rate.create(self, features, membrane_rate)
+        kind.adaptation_rate.create(self, features, adaptation_rate)
         kind.time_step.create(self, features, time_step)
         kind.a.create(self, features, uniform(features, 0.0, 1.0, generator) if a is None else a)
         kind.b.create(self, features, uniform(features, 0.0, 2.0, generator) if b is None else b)

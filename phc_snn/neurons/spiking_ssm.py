@@ -5,15 +5,17 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis, WholeSequence
+from phc_snn.emit import Emit
 from phc_snn.kernels import Stage
 from phc_snn.neurons.base import NeuronOptions
 from phc_snn.neurons.resetting import Resetting
 from phc_snn.neurons.s4d import Diagonal, Filter, filtered
 from phc_snn.neurons.statespace import wide
 from phc_snn.parameters import Constrained, Value
-from phc_snn.process import TimeAxis, WholeSequence, run_stages
+from phc_snn.process import run_stages
 from phc_snn.scan import affine_scan
-from phc_snn.surrogate import Emit, Triangle, heaviside
+from phc_snn.surrogate import Triangle, heaviside
 
 
 class SpikingSSMState(NamedTuple):

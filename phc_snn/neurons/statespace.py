@@ -4,15 +4,14 @@ A complex state is kept as two real tensors, because states have the dtype of th
 precision has no complex numbers: there they are computed in float32.
 """
 
-import math
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from phc_snn.axes import TimeAxis
 from phc_snn.neurons.base import Neuron
 from phc_snn.numerics import special
-from phc_snn.process import TimeAxis
 from phc_snn.surrogate import RectifiedTanh
 
 Complex = tuple[Tensor, Tensor]
@@ -97,9 +96,16 @@ def total(terms: Tensor) -> Tensor:
     return terms.squeeze(-2)
 
 
-def log_uniform(
-    features: int, low: float, high: float, generator: torch.Generator | None = None
-) -> Tensor:
-    """First values (N,), drawn evenly in the logarithm."""
-    drawn = torch.empty(features).uniform_(math.log(low), math.log(high), generator=generator)
-    return drawn.exp()
+def hippo_legs(pairs: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (pairs,) of the normal part of HiPPO-LegS, and eigenvectors (2 pairs, pairs).
+
+    ``A[n, k] = -sqrt((2 n + 1) (2 k + 1))`` below the diagonal and ``-(n + 1)`` on it, plus
+    ``sqrt((n + 1/2) (k + 1/2))``, is -1/2 and a skew-symmetric matrix (Gu et al. 2020, 2022). Of
+    each pair of conjugates the one with a negative imaginary part.
+    """
+    root = torch.sqrt(torch.arange(2 * pairs, dtype=torch.float64) + 0.5)
+    outer = root[:, None] * root
+    skew = outer.triu(1) - outer.tril(-1)
+    frequencies, vectors = torch.linalg.eigh(-1j * skew)
+    values = torch.complex(torch.full((pairs,), -0.5, dtype=torch.float64), frequencies[:pairs])
+    return values, vectors[:, :pairs]

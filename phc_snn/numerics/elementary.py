@@ -33,19 +33,22 @@ def _polynomial(x: X, coefficients: Sequence[float]) -> X:
     return result
 
 
-def _clamp(x: X, bound: float) -> X:
-    """``x`` cut off at ``bound`` and ``-bound``; NaN stays."""
-    x = torch.where(x > bound, bound, x)
-    return torch.where(-x > bound, -bound, x)
+def clipped(x: X, lower: float = -math.inf, upper: float = math.inf) -> X:
+    """``clamp(x, lower, upper)`` whose derivative is 1 on the bounds too, and 0 outside; NaN stays.
+
+    That of torch's own is 0 on the bounds since 2.15: what starts there would never move.
+    """
+    x = torch.where(x > upper, upper, x)
+    return torch.where(-x > -lower, lower, x)
 
 
 def sigmoid_formula(x: X, dtype: torch.dtype) -> X:
     """The logistic function in elementary operations, with the constants of ``dtype``."""
     c = CONSTANTS[dtype]
-    x = _clamp(x, c.largest)
+    x = clipped(x, -c.largest, c.largest)
     square = x * x
     quotient = x * _polynomial(square, c.numerator) / _polynomial(square, c.denominator)
-    return _clamp(quotient, 0.5) + 0.5  # rounding may have gone beyond
+    return clipped(quotient, -0.5, 0.5) + 0.5  # rounding may have gone beyond
 
 
 def softplus_formula(x: X, dtype: torch.dtype) -> X:
@@ -60,10 +63,10 @@ def softplus_formula(x: X, dtype: torch.dtype) -> X:
 def erf_formula(x: X, dtype: torch.dtype) -> X:
     """The error function in elementary operations."""
     c = CONSTANTS[dtype]
-    inside = _clamp(x, c.certain)
+    inside = clipped(x, -c.certain, c.certain)
     square = inside * inside
     quotient = inside * _polynomial(square, c.erf_numerator)
-    return _clamp(quotient / _polynomial(square, c.erf_denominator), 1.0)
+    return clipped(quotient / _polynomial(square, c.erf_denominator), -1.0, 1.0)
 
 
 def gaussian_formula(x: X, dtype: torch.dtype) -> X:
@@ -125,14 +128,6 @@ def tanh(x: Tensor) -> Tensor:
     Within 4e-7 (float32) and 8e-16 (float64) of the true value.
     """
     return 2.0 * sigmoid(2.0 * x) - 1.0
-
-
-def clipped(x: Tensor, lower: float = -torch.inf, upper: float = torch.inf) -> Tensor:
-    """``clamp(x, lower, upper)`` whose derivative is 1 on the bounds too, and 0 outside.
-
-    That of torch's own is 0 on the bounds since 2.15: what starts there would never move.
-    """
-    return torch.where(x > upper, upper, torch.where(x < lower, lower, x))
 
 
 def softplus(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from phc_snn.scan.reset import Fire, Reset, reset_step
 
 
 class SingleStep:
-    """What is the same for every `phc_snn.process.TimeAxis` of one step."""
+    """What is the same for every `phc_snn.axes.TimeAxis` of one step."""
 
     def recur(self, a: Any, b: Any, initial: Any) -> tuple[Any, Any]:
         h = affine_step(a, initial, b)

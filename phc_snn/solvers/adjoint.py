@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phc_snn.axes import WholeSequence
 from phc_snn.circuit import Circuit
 from phc_snn.cotangents import cotangents_of
-from phc_snn.process import WholeSequence
 from phc_snn.solution import Adjoint, PHCState
 from phc_snn.state import map_state, tensors
 

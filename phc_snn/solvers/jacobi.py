@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from phc_snn.axes import WholeSequence
 from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit
 from phc_snn.kernels import new_like
-from phc_snn.process import WholeSequence
 from phc_snn.scan import check_backend
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver, progress, relative_change

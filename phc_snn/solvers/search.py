@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from phc_snn.axes import Trajectory, WholeSequence
 from phc_snn.circuit import Circuit
-from phc_snn.process import Trajectory, WholeSequence
 from phc_snn.solution import PHCState
 from phc_snn.solvers.plan import Plan
 from phc_snn.state import map_state

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phc_snn.axes import OneStep
 from phc_snn.checks import check_positive
 from phc_snn.circuit import Circuit
-from phc_snn.process import OneStep
 from phc_snn.solution import PHCState, Solution
 from phc_snn.solvers.base import Solver, leading_steps
 

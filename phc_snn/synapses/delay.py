@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from phc_snn.process import Process, TimeAxis, arrivals
+from phc_snn.axes import TimeAxis, arrivals
+from phc_snn.process import Process
 
 
 class DelayState(NamedTuple):

@@ -6,9 +6,10 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from phc_snn.axes import TimeAxis
 from phc_snn.numerics import special
 from phc_snn.parameters import Constrained, Value
-from phc_snn.process import Process, TimeAxis
+from phc_snn.process import Process
 from phc_snn.scan.reference import Number
 
 Release = Literal["post", "pre"]

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import phc_snn as phc
-from phc_snn.process import OneStep, Process
+from phc_snn.axes import OneStep
+from phc_snn.process import Process
 
 
 class TraceState(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from phc_snn.process import WholeSequence
+from phc_snn.axes import WholeSequence
 from phc_snn.solution import PHCState
 from phc_snn.solvers import Exact, Jacobi, Sequential, Solver
 from phc_snn.state import map_state

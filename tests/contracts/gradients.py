@@ -30,7 +30,7 @@ def _leaves(state):
     return [s for s in tensors(state) if s.requires_grad]
 
 
-def _weighted_sum(results):
+def weighted_sum(results):
     """A scalar in which every element of every result has a weight of its own."""
     generator = torch.Generator().manual_seed(11)
     return sum(
@@ -73,7 +73,7 @@ def contract_gradients_match_finite_differences(process):
 
 def _gradients(process, run, x, state):
     leaves = [x, *_leaves(state), *process.parameters()]
-    total = _weighted_sum(outputs_of(run(process, x, state)))
+    total = weighted_sum(outputs_of(run(process, x, state)))
     if not total.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
     grads = torch.autograd.grad(total, leaves, allow_unused=True)
@@ -111,7 +111,7 @@ def contract_no_gradient_reaches_the_past(process):
     x = signal(process, 12).requires_grad_()
     for run in (in_steps, lambda p, x, s: p.scan(x, s)):
         *outputs, _ = run(process, x, None)
-        total = _weighted_sum([output[:6] for output in outputs])
+        total = weighted_sum([output[:6] for output in outputs])
         if not total.requires_grad:
             continue
         (grad,) = torch.autograd.grad(total, x)

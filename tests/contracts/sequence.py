@@ -3,7 +3,7 @@
 import torch
 
 import phc_snn as phc
-from phc_snn.process import Trajectory
+from phc_snn.axes import Trajectory
 from phc_snn.state import map_state, tensors
 from tests.processes import backends, in_chunks, in_steps, outputs_of, raised, signal
 from tests.tolerances import assert_near, assert_same_bits

@@ -1,14 +1,13 @@
 """``phc-snn export-c``."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 
 import phc_snn as phc
 from phc_snn.firmware import HOST
+from tests.command import call
 from tests.firmware.test_bits import available, make
 
 pytest.importorskip("safetensors")
@@ -18,8 +17,7 @@ FILES = ["README.md", "example_main.c", "metadata.json", "motion.c", "motion.h"]
 
 
 def export(*arguments, cwd):
-    command = [sys.executable, "-m", "phc_snn.cli", "export-c", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    return call("export-c", *map(str, arguments), cwd=cwd)
 
 
 @pytest.fixture
@@ -119,8 +117,7 @@ def test_wrong_settings_are_one_line(saved, tmp_path):
 def test_verifies_on_the_test_set(tmp_path):
     pytest.importorskip("aeon")
     available(HOST)
-    command = [sys.executable, "-m", "phc_snn.cli", "compare", "--epochs", "2", "--out", "run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert call("compare", "--epochs", "2", "--out", "run", cwd=tmp_path).returncode == 0
     done = export("run", "--verify", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())

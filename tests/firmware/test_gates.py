@@ -9,10 +9,12 @@ import torch
 import phc_snn as phc
 from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference
 from phc_snn.firmware.golden import golden
+from phc_snn.firmware.library import FLAGS
 from phc_snn.firmware.plan import make_plan
-from phc_snn.firmware.source import FLAGS, Source
+from phc_snn.firmware.reference import trace
+from phc_snn.firmware.source import Source
 from phc_snn.firmware.targets import WARNINGS, build, run, symbols
-from phc_snn.firmware.verify import record, trace, write_sources
+from phc_snn.firmware.verify import record, write_sources
 from tests.firmware.test_bits import TARGETS, available, make, signal
 
 ALLOWED = {"memcpy", "memset", "sqrtf", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
@@ -21,9 +23,7 @@ FUSED = ("fmadd", "fmsub", "fnmadd", "fnmsub", "vfma", "vfms", "vfnma", "vfnms",
 
 
 def source_of(model):
-    source = Source(make_plan(model), "network", "test")
-    source.write(golden(BitReference(model)))
-    return source
+    return Source(make_plan(model), "network", "test", golden(BitReference(model)))
 
 
 @pytest.fixture

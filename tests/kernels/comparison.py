@@ -2,8 +2,9 @@
 
 import torch
 
+from phc_snn.axes import WholeSequence
 from phc_snn.kernels import run_chain
-from phc_snn.process import WholeSequence, run_stages
+from phc_snn.process import run_stages
 from phc_snn.state import map_state, tensors
 from tests.builders import assert_same_gradients
 from tests.tolerances import TOLERANCE, assert_same_bits

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phc_snn import numerics
+from phc_snn.emit import Emit
 from phc_snn.kernels.adjoint import cotangents
 from phc_snn.kernels.graph import Graph, Symbol, UntraceableError
-from phc_snn.surrogate import Emit, FastSigmoid
+from phc_snn.surrogate import FastSigmoid
 from tests.tolerances import assert_near
 
 LEAVES = 3

@@ -8,7 +8,8 @@ import snntorch.surrogate
 import torch
 
 import phc_snn as phc
-from phc_snn.surrogate import FastSigmoid, known_slope
+from phc_snn.emit import known_slope
+from phc_snn.surrogate import FastSigmoid
 from tests.builders import currents, make_network
 from tests.processes import signal, vary
 from tests.tolerances import assert_near

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import phc_snn as phc
+from phc_snn.axes import WholeSequence
 from phc_snn.kernels import UntraceableError
 from phc_snn.kernels.cpu_source import EVERY
-from phc_snn.process import WholeSequence
 from phc_snn.solvers.base import progress
 from phc_snn.state import map_state, tensors
 from tests.builders import make_network

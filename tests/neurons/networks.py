@@ -4,7 +4,7 @@ import torch
 
 import phc_snn as phc
 from phc_snn.state import tensors
-from tests.tolerances import assert_same_bits
+from tests.tolerances import assert_near, assert_same_bits
 
 
 def assert_works_in_a_network(neuron, gain=1.0):
@@ -45,3 +45,17 @@ def assert_works_in_a_network(neuron, gain=1.0):
     for name, parameter in network.named_parameters():
         assert bool(torch.isfinite(parameter).all()), name
         assert not torch.equal(parameter, before[name]), name
+
+
+def assert_sweeps_find_the_spikes(neuron, x, past):
+    """Spikes, voltages and state of `scan`, from the state that ``past`` leaves; the sweeps."""
+    _, _, start = neuron.scan(past)
+    spikes, voltage, state = neuron.scan(x, start)
+    swept = neuron.by_sweeps(x, start)
+    assert bool(swept.certified.all())
+    assert 2 < swept.sweeps <= len(x) + 1
+    assert torch.equal(swept.spikes, spikes)
+    assert_near(swept.voltage, voltage)
+    for got, wanted in zip(tensors(swept.state), tensors(state), strict=True):
+        assert_near(got, wanted)
+    return start

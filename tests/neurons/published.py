@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from phc_snn.state import map_state, tensors
-from tests.processes import in_chunks, in_steps
+from tests.contracts.gradients import weighted_sum
+from tests.processes import in_chunks, in_steps, signal
 
 LENGTHS = (50, 250, pytest.param(1000, marks=pytest.mark.slow))
 
@@ -43,25 +44,15 @@ def rate(y):
     return torch.tanh(y).clamp(min=0.0)
 
 
-def _total(values):
-    """A scalar in which every element of every value has a weight of its own."""
-    generator = torch.Generator().manual_seed(11)
-    return sum(
-        (v * torch.randn(v.shape, generator=generator, dtype=v.dtype)).sum()
-        for v in values
-        if v.is_floating_point()
-    )
-
-
 def _leaf(value):
     """What gradients are asked for; a counter has none."""
     return value.clone().requires_grad_(value.is_floating_point())
 
 
 def _gradients(values, leaves):
-    """Of `_total`, for those leaves that can have one; None for the others."""
+    """Of `weighted_sum`, for those leaves that can have one; None for the others."""
     moving = [leaf for leaf in leaves if leaf.requires_grad]
-    found = iter(torch.autograd.grad(_total(values), moving, allow_unused=True))
+    found = iter(torch.autograd.grad(weighted_sum(values), moving, allow_unused=True))
     return [next(found) if leaf.requires_grad else None for leaf in leaves]
 
 
@@ -110,3 +101,11 @@ def assert_published(neuron, oracle, x, state, modes=("scan", "steps", "chunks")
             assert (got is None) == (want is None), name
             if want is not None:
                 _assert_equal(got, want, f"{mode}, gradient of {name}")
+
+
+def assert_published_from(neuron, oracle, steps, start):
+    """As `assert_published`, on the usual input, from a state ``"zero"`` or ``"random"``."""
+    state = neuron.initial_state(3, dtype=torch.float64)
+    if start == "random":
+        state = map_state(torch.randn_like, state)
+    assert_published(neuron, oracle, signal(neuron, steps), state)

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.neurons.s5 import hippo_legs
-from phc_snn.state import map_state
+from phc_snn.neurons.statespace import hippo_legs
 from tests.neurons.networks import assert_works_in_a_network
-from tests.neurons.published import LENGTHS, assert_published, rate
-from tests.processes import MODELS, signal, vary
+from tests.neurons.published import LENGTHS, assert_published_from, rate
+from tests.processes import MODELS, vary
 from tests.tolerances import assert_near
 
 
@@ -57,11 +56,7 @@ ORACLES = {
 @pytest.mark.parametrize("start", ["zero", "random"])
 @pytest.mark.parametrize("model", ORACLES)
 def test_is_what_was_published(model, start, steps):
-    neuron = vary(MODELS[model]())
-    state = neuron.initial_state(3, dtype=torch.float64)
-    if start == "random":
-        state = map_state(torch.randn_like, state)
-    assert_published(neuron, ORACLES[model], signal(neuron, steps), state)
+    assert_published_from(vary(MODELS[model]()), ORACLES[model], steps, start)
 
 
 @pytest.mark.parametrize("model", ORACLES)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.state import tensors
+from tests.neurons.networks import assert_sweeps_find_the_spikes
 from tests.neurons.published import LENGTHS, assert_published, boxcar
 from tests.processes import MODELS, vary
 from tests.tolerances import assert_near
@@ -97,17 +97,8 @@ def test_one_compiled_loop_does_a_sequence(model):
 
 @pytest.mark.parametrize("model", FAMILY)
 def test_sweeps_find_the_same_spikes(model):
-    neuron = vary(MODELS[model]())
-    x = drive(200, gain=8.0)
-    _, _, start = neuron.scan(drive(30, gain=8.0, seed=1))
-    spikes, voltage, state = neuron.scan(x, start)
-    swept = neuron.by_sweeps(x, start)
-    assert bool(swept.certified.all())
-    assert 2 < swept.sweeps <= 201
-    assert torch.equal(swept.spikes, spikes)
-    assert_near(swept.voltage, voltage)
-    for got, wanted in zip(tensors(swept.state), tensors(state), strict=True):
-        assert_near(got, wanted)
+    past = drive(30, gain=8.0, seed=1)
+    assert_sweeps_find_the_spikes(vary(MODELS[model]()), drive(200, gain=8.0), past)
 
 
 @pytest.mark.parametrize("model", FAMILY)

@@ -6,8 +6,8 @@ import torch
 import phc_snn as phc
 from phc_snn.kernels import chain_refusal
 from phc_snn.neurons import spiking_ssm
-from phc_snn.state import map_state, tensors
-from tests.neurons.networks import assert_works_in_a_network
+from phc_snn.state import map_state
+from tests.neurons.networks import assert_sweeps_find_the_spikes, assert_works_in_a_network
 from tests.neurons.published import LENGTHS, assert_published, triangle
 from tests.neurons.test_s4d import filtered
 from tests.processes import MODELS, signal, vary
@@ -58,15 +58,7 @@ def test_one_compiled_loop_does_the_reset():
 def test_sweeps_find_the_same_spikes():
     neuron = make()
     x = 2.0 * signal(neuron, 200)
-    _, _, start = neuron.scan(signal(neuron, 30, seed=1))
-    spikes, voltage, state = neuron.scan(x, start)
-    swept = neuron.by_sweeps(x, start)
-    assert bool(swept.certified.all())
-    assert 2 < swept.sweeps <= 201
-    assert torch.equal(swept.spikes, spikes)
-    assert_near(swept.voltage, voltage)
-    for got, wanted in zip(tensors(swept.state), tensors(state), strict=True):
-        assert_near(got, wanted)
+    start = assert_sweeps_find_the_spikes(neuron, x, signal(neuron, 30, seed=1))
     short = neuron.by_sweeps(x, start, max_sweeps=1)
     assert not bool(short.certified.all())
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from phc_snn.convert.nir.units import Array, array, tau_of
+from phc_snn.emit import is_step
 from phc_snn.extras import require
 from phc_snn.neurons import ALIF, LIF, CubaLIF, Neuron
 from phc_snn.state import tensors
-from phc_snn.surrogate import is_step
 
 
 @dataclass

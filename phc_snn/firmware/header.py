@@ -1,0 +1,80 @@
+"""The header of the C99 library, and the words at the head of both files."""
+
+from phc_snn.firmware.library import FLAGS, Library
+
+
+def about(library: Library) -> list[str]:
+    model = library.model
+    network = model.network
+    chain = ", ".join(type(p).__name__ for p in (network.neuron, *network.synapses))
+    return [
+        "/*",
+        f" * A recurrent spiking network, written by phc_snn {library.version}.",
+        " *",
+        f" * {model.in_features} inputs, {library.neurons} neurons, {model.num_classes} classes; "
+        f"{chain}; readout of the mean {model.readout}.",
+        f" * Weights: SHA-256 {library.weight_hash}...",
+        " *",
+        f" * Compile with {' '.join(FLAGS)}. Every operation is one of IEEE 754 in single",
+        " * precision, in the order that stands here, so that each target gives the same bits.",
+        " */",
+    ]
+
+
+def header(library: Library) -> list[str]:
+    p, big = library.prefix, library.big
+    model, plan = library.model, library.plan
+    fields = [f"    float {name}[{big}_NEURONS];" for name, _ in plan.states]
+    for k, ring in enumerate(plan.rings):
+        kind = "unsigned char" if ring.binary else "float"
+        fields.append(f"    {kind} sent_{k}[{ring.depth}][{big}_NEURONS];")
+        fields.append(f"    unsigned int slot_{k};")
+    return [
+        *about(library),
+        f"#ifndef {big}_H",
+        f"#define {big}_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
+        f"#define {big}_INPUTS {model.in_features}",
+        f"#define {big}_NEURONS {library.neurons}",
+        f"#define {big}_CLASSES {model.num_classes}",
+        f"#define {big}_READ {library.read * model.windows}",
+        "",
+        "/* Everything that is carried from one step to the next. The caller owns it. */",
+        "typedef struct {",
+        *fields,
+        f"    float total[{big}_READ];             /* sums over time that are read out */",
+        "    uint32_t steps; /* stops at the largest number */",
+        f"    float voltage[{big}_NEURONS];        /* of the last step */",
+        f"    unsigned char spikes[{big}_NEURONS]; /* of the last step, 0 or 1 */",
+        f"}} {p}_state;",
+        "",
+        "/* At rest, nothing read out. Call it before the first step of a sequence. */",
+        f"void {p}_reset({p}_state *state);",
+        "",
+        "/* One time step. */",
+        f"void {p}_step({p}_state *state, const float x[{big}_INPUTS]);",
+        "",
+        "/* What all steps so far say: one number for each class, the largest decides. */",
+        f"void {p}_logits(const {p}_state *state, float logits[{big}_CLASSES]);",
+        "",
+        "/* The class of the largest logit. */",
+        f"int {p}_decide(const float logits[{big}_CLASSES]);",
+        "",
+        "/* 0 if this machine computes the bits that it should, else why not:",
+        " * 1 multiplications are fused with additions, 2 another result of the network,",
+        " * 3 the smallest numbers are taken for 0.",
+        " * It uses the state, which is at rest afterwards. */",
+        f"int {p}_selftest({p}_state *state);",
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
+        "",
+        "#endif",
+    ]
