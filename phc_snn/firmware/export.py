@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from phc_snn.files import write_text
+from phc_snn.firmware.budget import measure_budget
 from phc_snn.firmware.documents import example, metadata, readme
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.plan import make_plan
 from phc_snn.firmware.reference import BitReference, trace
 from phc_snn.firmware.result import CLibrary, Deviation
 from phc_snn.firmware.source import Source
-from phc_snn.firmware.targets import CORTEX_M4, measure_budget
+from phc_snn.firmware.targets import CORTEX_M4
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Sequential
 

@@ -60,7 +60,7 @@ def power_of_two(prefix: str) -> list[str]:
     # Unsigned: shifting a negative number is not defined, and wrapping around is what is meant.
     return [
         "/* 2 to the whole number that stands in the lowest bits of a large one. */",
-        f"static float {prefix}_power_of_two(float shifted)",
+        f"static {prefix.upper()}_CODE float {prefix}_power_of_two(float shifted)",
         "{",
         "    uint32_t word;",
         "    float result;",

@@ -37,7 +37,7 @@ def logits(library: Library) -> list[str]:
     p, big = library.prefix, library.big
     model = library.model
     lines = [
-        f"void {p}_logits(const {p}_state *state, float logits[{big}_CLASSES])",
+        f"{big}_CODE void {p}_logits(const {p}_state *state, float logits[{big}_CLASSES])",
         "{",
         f"    float mean[{big}_READ], square = 0.0f, scale;",
         "    unsigned int i, k;",
@@ -77,7 +77,7 @@ def logits(library: Library) -> list[str]:
         "    }",
         "}",
         "",
-        f"int {p}_decide(const float logits[{big}_CLASSES])",
+        f"{big}_CODE int {p}_decide(const float logits[{big}_CLASSES])",
         "{",
         "    int best = 0, k;",
         f"    for (k = 1; k < {big}_CLASSES; ++k) {{",
@@ -97,7 +97,8 @@ def selftest(library: Library, golden: Sequence[int]) -> list[str]:
     voltages, logits = golden
     return [
         "/* FNV-1a over the bits of numbers. */",
-        f"static uint32_t {p}_hash(uint32_t hash, const float *values, unsigned int count)",
+        f"static {big}_CODE uint32_t {p}_hash(uint32_t hash, const float *values,",
+        "    unsigned int count)",
         "{",
         "    unsigned int i, k;",
         "    for (i = 0; i < count; ++i) {",
@@ -110,7 +111,7 @@ def selftest(library: Library, golden: Sequence[int]) -> list[str]:
         "    return hash;",
         "}",
         "",
-        f"int {p}_selftest({p}_state *state)",
+        f"{big}_CODE int {p}_selftest({p}_state *state)",
         "{",
         f"    float x[{big}_INPUTS], logits[{big}_CLASSES];",
         "    uint32_t random = 1u, voltages = 2166136261u;",

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from phc_snn.firmware.targets import CORTEX_M4, Budget
+from phc_snn.firmware.budget import Budget
+from phc_snn.firmware.targets import CORTEX_M4
 
 FLASH, RAM = 128 * 1024, 40 * 1024
 """Bytes of the microcontroller that the published work names."""

@@ -12,7 +12,7 @@ from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.printer import real
 from phc_snn.firmware.readout import logits, selftest
 from phc_snn.firmware.step import Step, encode
-from phc_snn.firmware.tables import integers, matrix, vector
+from phc_snn.firmware.tables import Tables
 
 
 class Source:
@@ -45,7 +45,7 @@ class Source:
             "",
             *_GUARDS,
             "",
-            *tables(library),
+            *constants(library),
             *step.helpers,
             *reset(library),
             *encode(library),
@@ -56,36 +56,36 @@ class Source:
         self.code = "\n".join(code) + "\n"
 
 
-def tables(library: Library) -> list[str]:
-    p, plan, model = library.prefix, library.plan, library.model
+def constants(library: Library) -> list[str]:
+    table, plan, model = Tables(library.prefix), library.plan, library.model
     encoder, decoder = model.encoder, model.decoder
     lines = ["/* Encoder: from each input to every neuron. */"]
-    lines += matrix(f"{p}_encoder_weight", encoder.weight)
-    lines += vector(f"{p}_encoder_bias", encoder.bias)
+    lines += table.matrix("encoder_weight", encoder.weight)
+    lines += table.vector("encoder_bias", encoder.bias)
     if encoder.norm is not None:
-        lines += vector(f"{p}_encoder_scale", encoder.norm.weight)
-        lines += vector(f"{p}_encoder_shift", encoder.norm.bias)
+        lines += table.vector("encoder_scale", encoder.norm.weight)
+        lines += table.vector("encoder_shift", encoder.norm.bias)
     lines += ["/* 1 for neurons that the input reaches. */"]
-    lines += integers(f"{p}_input", encoder.inputs.long().tolist())
-    varied = [table for table in plan.tables if table.constant is None]
+    lines += table.integers("input", encoder.inputs.long().tolist())
+    varied = [each for each in plan.tables if each.constant is None]
     if varied:
         lines += ["/* Of each neuron and its axon. */"]
-    for table in varied:
-        lines += vector(f"{p}_{table.name}", table.values)
-    lines += connectome(library.prefix, library.plan.weight)
+    for each in varied:
+        lines += table.vector(each.name, each.values)
+    lines += connectome(table, plan.weight)
     for k, ring in enumerate(plan.rings):
         if ring.lead is not None:
             lines += ["/* Steps by which the delay of a neuron is shorter than the longest. */"]
-            lines += integers(f"{p}_lead_{k}", ring.lead.tolist())
+            lines += table.integers(f"lead_{k}", ring.lead.tolist())
     lines += ["/* Readout: neurons, scale, and from each of them to every class. */"]
-    lines += integers(f"{p}_read", model.neurons_read.tolist())
-    lines += vector(f"{p}_read_scale", model.norm.weight)
-    lines += matrix(f"{p}_decoder_weight", decoder.weight)
-    lines += vector(f"{p}_decoder_bias", decoder.bias)
+    lines += table.integers("read", model.neurons_read.tolist())
+    lines += table.vector("read_scale", model.norm.weight)
+    lines += table.matrix("decoder_weight", decoder.weight)
+    lines += table.vector("decoder_bias", decoder.bias)
     return lines
 
 
-def connectome(prefix: str, weight: Tensor) -> list[str]:
+def connectome(table: Tables, weight: Tensor) -> list[str]:
     """Columns of the weight matrix without their zeros."""
     starts, posts, values = [0], [], []
     for column in weight.unbind(1):
@@ -96,14 +96,15 @@ def connectome(prefix: str, weight: Tensor) -> list[str]:
     found = torch.cat(values) if posts else torch.zeros(1)
     return [
         f"/* Connectome: {len(posts)} connections, of each neuron those that it makes. */",
-        *integers(f"{prefix}_first", starts),
-        *integers(f"{prefix}_post", posts or [0]),
-        *vector(f"{prefix}_weight", found),
+        *table.integers("first", starts),
+        *table.integers("post", posts or [0]),
+        *table.vector("weight", found),
     ]
 
 
 def reset(library: Library) -> list[str]:
     p, big = library.prefix, library.big
+    table = Tables(p)
     lines, tables = [], []
     for name, values in library.plan.states:
         if not bool(values.any()):
@@ -111,12 +112,12 @@ def reset(library: Library) -> list[str]:
         if bool((values == values[0]).all()):
             lines.append(f"        state->{name}[i] = {real(float(values[0]))};")
         else:
-            tables += vector(f"{p}_first_{name}", values)
+            tables += table.vector(f"first_{name}", values)
             lines.append(f"        state->{name}[i] = {p}_first_{name}[i];")
     loop = [f"    for (i = 0; i < {big}_NEURONS; ++i) {{", *lines, "    }"] if lines else []
     return [
         *tables,
-        f"void {p}_reset({p}_state *state)",
+        f"{big}_CODE void {p}_reset({p}_state *state)",
         "{",
         *(["    unsigned int i;"] if lines else []),
         "    memset(state, 0, sizeof *state);",
@@ -140,7 +141,7 @@ _GUARDS = [
     "#endif",
     "#if defined(__clang__) || !defined(__GNUC__)",
     "#pragma STDC FP_CONTRACT OFF",
-    "#else",
+    "#elif !defined(__CUDACC__) /* which takes -fmad=false and no pragma */",
     '#pragma GCC optimize("fp-contract=off")',
     "#endif",
 ]

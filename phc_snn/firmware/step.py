@@ -15,7 +15,8 @@ def encode(library: Library) -> list[str]:
     norm = model.encoder.norm
     drive = model.network.drive
     lines = [
-        f"static void {p}_encode(const float x[{big}_INPUTS], float current[{big}_NEURONS])",
+        f"static {big}_CODE void {p}_encode(const float x[{big}_INPUTS],",
+        f"    float current[{big}_NEURONS])",
         "{",
         "    unsigned int i, k;",
     ]
@@ -77,7 +78,7 @@ class Step:
         program = self._library.plan.program
         product = program.cut is not None
         lines = [
-            f"void {p}_step({p}_state *state, const float x[{big}_INPUTS])",
+            f"{big}_CODE void {p}_step({p}_state *state, const float x[{big}_INPUTS])",
             "{",
             f"    float current[{big}_NEURONS];",
         ]

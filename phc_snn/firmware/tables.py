@@ -18,22 +18,32 @@ def _rows(items: Iterable[str]) -> list[str]:
     return [*lines, line]
 
 
-def vector(name: str, values: Tensor) -> list[str]:
-    """A table of numbers."""
-    numbers = [real(v) for v in values.detach().cpu().flatten().tolist()]
-    return [f"static const float {name}[{len(numbers)}] = {{", *_rows(numbers), "};", ""]
+class Tables:
+    """Tables whose names begin with ``prefix``."""
 
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
 
-def matrix(name: str, values: Tensor) -> list[str]:
-    """A table of rows of numbers."""
-    rows, columns = values.shape
-    lines = [f"static const float {name}[{rows}][{columns}] = {{"]
-    for row in values.detach().cpu().tolist():
-        lines += ["  {", *_rows(map(real, row)), "  },"]
-    return [*lines, "};", ""]
+    def _lines(self, kind: str, name: str, shape: str, rows: list[str]) -> list[str]:
+        p = self._prefix
+        head = f"static const {p.upper()}_TABLE {kind} {p}_{name}{shape} = {{"
+        return [head, *rows, "};", ""]
 
+    def vector(self, name: str, values: Tensor) -> list[str]:
+        """Numbers."""
+        numbers = [real(v) for v in values.detach().cpu().flatten().tolist()]
+        return self._lines("float", name, f"[{len(numbers)}]", _rows(numbers))
 
-def integers(name: str, values: Sequence[int]) -> list[str]:
-    """A table of numbers from 0 up, in as few bytes as they need."""
-    kind = "uint8_t" if max(values) < 256 else "uint16_t" if max(values) < 65536 else "uint32_t"
-    return [f"static const {kind} {name}[{len(values)}] = {{", *_rows(map(str, values)), "};", ""]
+    def matrix(self, name: str, values: Tensor) -> list[str]:
+        """Rows of numbers."""
+        rows, columns = values.shape
+        lines = []
+        for row in values.detach().cpu().tolist():
+            lines += ["  {", *_rows(map(real, row)), "  },"]
+        return self._lines("float", name, f"[{rows}][{columns}]", lines)
+
+    def integers(self, name: str, values: Sequence[int]) -> list[str]:
+        """Numbers from 0 up, in as few bytes as they need."""
+        most = max(values)
+        kind = "uint8_t" if most < 256 else "uint16_t" if most < 65536 else "uint32_t"
+        return self._lines(kind, name, f"[{len(values)}]", _rows(map(str, values)))

@@ -12,18 +12,10 @@ from torch import Tensor
 from phc_snn.checks import check_input
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.plan import make_plan
+from phc_snn.firmware.programs import record_on_gpu, record_program, write_input
 from phc_snn.firmware.reference import BitReference, Trace, trace
 from phc_snn.firmware.source import Source
-from phc_snn.firmware.targets import (
-    HOST,
-    WARNINGS,
-    Target,
-    build,
-    execute,
-    record_program,
-    roomy,
-    write_input,
-)
+from phc_snn.firmware.targets import HOST, Target, build, execute, roomy
 from phc_snn.models import PHCSSM
 
 
@@ -57,8 +49,8 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
     Args:
         model: The model.
         inputs: (T, B, D_in).
-        target: `HOST`, `CORTEX_A76` or `CORTEX_M4` of `phc_snn.firmware.targets`; QEMU runs the
-            latter two.
+        target: `HOST`, `CORTEX_A76`, `CORTEX_M4` or `GPU` of `phc_snn.firmware.targets`. QEMU runs
+            the middle two; the GPU takes CUDA's compiler, and each sequence is a thread.
 
     Raises:
         ChildProcessError: A compiler or QEMU is missing, or fails.
@@ -89,11 +81,11 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
 
 
 def write_sources(folder: Path, source: Source, names: Sequence[str]) -> None:
-    """The library, and the program that records it."""
+    """The library, and the programs that record it, on a processor and on a GPU."""
     (folder / f"{source.prefix}.h").write_text(source.header, encoding="utf-8")
     (folder / f"{source.prefix}.c").write_text(source.code, encoding="utf-8")
-    program = record_program(source.prefix, names)
-    (folder / "record.c").write_text(program, encoding="utf-8")
+    for file, program in (("record.c", record_program), ("record.cu", record_on_gpu)):
+        (folder / file).write_text(program(source.prefix, names), encoding="utf-8")
 
 
 def record(
@@ -102,7 +94,7 @@ def record(
     model: PHCSSM,
     names: Sequence[str],
     inputs: Tensor,
-    options: Sequence[str] = WARNINGS,
+    options: Sequence[str] | None = None,
     prefix: str = "network",
 ) -> tuple[Trace, int]:
     """Compile what `write_sources` wrote, run it on ``inputs``, and read what it computed.
@@ -113,7 +105,8 @@ def record(
     output = folder / "output.bin"
     output.unlink(missing_ok=True)  # of another run it would say nothing of this one
     write_input(folder / "input.bin", list(inputs.unbind(1)))
-    sources = [f"{prefix}.c", "record.c"]
+    options = target.warnings if options is None else options
+    sources = ["record.cu"] if target.gpu else [f"{prefix}.c", "record.c"]
     program = build(roomy(target, folder), folder, sources, "record.elf", options)
     said = execute(target, program)
     steps, batch, _ = inputs.shape

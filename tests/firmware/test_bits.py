@@ -1,14 +1,15 @@
-"""The C code on three machines, bit for bit."""
+"""The C code on three machines and a GPU, bit for bit."""
 
 import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference, deviation, verify
+from phc_snn.firmware import CORTEX_A76, CORTEX_M4, GPU, HOST, BitReference, deviation, verify
 from phc_snn.named import NEURONS, make_neuron
 from tests.tolerances import assert_near, assert_same_bits
 
 TARGETS = (HOST, CORTEX_A76, CORTEX_M4)
+WITH_GPU = (*TARGETS, pytest.param(GPU, marks=pytest.mark.gpu))
 
 
 def lanes(name):
@@ -68,7 +69,11 @@ REST = [(case, target) for case in CASES for target in TARGETS if (case, target)
 
 @pytest.mark.parametrize(
     ("case", "target"),
-    [*QUICK, *(pytest.param(*each, marks=pytest.mark.slow) for each in REST)],
+    [
+        *QUICK,
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in REST),
+        *(pytest.param(case, GPU, marks=pytest.mark.gpu) for case in CASES),
+    ],
     ids=lambda part: getattr(part, "name", part),
 )
 def test_every_bit_of_every_step(case, target):
@@ -133,7 +138,7 @@ def test_the_reference_does_not_know_its_batch():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", WITH_GPU, ids=lambda target: target.name)
 def test_200_000_random_steps(target):
     available(target)
     found = verify(make(neurons=16), signal(steps=10_000, batch=20), target)
@@ -141,7 +146,7 @@ def test_200_000_random_steps(target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", WITH_GPU, ids=lambda target: target.name)
 def test_a_real_test_set(target):
     """BasicMotions, trained for a moment: the same decision on every recording."""
     pytest.importorskip("aeon")

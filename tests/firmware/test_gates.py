@@ -2,12 +2,13 @@
 
 import platform
 import subprocess
+from dataclasses import replace
 
 import pytest
 import torch
 
 import phc_snn as phc
-from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference
+from phc_snn.firmware import CORTEX_A76, CORTEX_M4, GPU, HOST, BitReference
 from phc_snn.firmware.golden import golden
 from phc_snn.firmware.library import FLAGS
 from phc_snn.firmware.plan import make_plan
@@ -77,6 +78,47 @@ def test_nothing_is_fused_and_it_would_be_seen(target, written):
     assert selftest == 1
     wanted = trace(BitReference(model), x, names)
     assert not torch.equal(found["voltage"], wanted["voltage"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("option", "selftest"),
+    [("-fmad=true", 1), ("-ftz=true", 3), ("-prec-div=false", 2), ("-prec-sqrt=false", 2)],
+)
+def test_a_gpu_that_rounds_otherwise_is_seen(option, selftest, written):
+    available(GPU)
+    folder, model, _, names = written
+    name = option.split("=")[0]
+    flags = [option if flag.startswith(name) else flag for flag in GPU.flags]
+    assert option in flags
+    target = replace(GPU, flags=tuple(flags))
+    x = signal(steps=200)
+    found, said = record(target, folder, model, names, x)
+    assert said == selftest
+    wanted = trace(BitReference(model), x, names)
+    same = torch.equal(found["voltage"], wanted["voltage"])
+    assert same == (option == "-ftz=true"), "only numbers as small as these do not come up here"
+
+
+def test_functions_and_tables_go_where_they_are_told_to(written):
+    """Into the fast memory of a processor, say."""
+    available(CORTEX_M4)
+    folder = written[0]
+    places = [
+        f'-DNETWORK_{what}=__attribute__((section(".{place}")))'
+        for what, place in (("CODE", "fast_code"), ("TABLE", "fast_tables"))
+    ]
+
+    def sizes(options):
+        file = compile_only(CORTEX_M4, folder, options)
+        listed = run([f"{CORTEX_M4.tools}size", "-A", file.name], folder)
+        rows = [line.split() for line in listed.splitlines() if line.startswith(".")]
+        return {name: int(size) for name, size, _ in rows}
+
+    usual, told = sizes([]), sizes(places)
+    assert told[".text"] == told.get(".rodata", 0) == 0
+    assert told[".fast_code"] == usual[".text"]
+    assert told[".fast_tables"] >= usual[".rodata"]
 
 
 def test_other_weights_are_seen_by_the_selftest(written):
