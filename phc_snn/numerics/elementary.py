@@ -212,13 +212,25 @@ class _Formula(torch.autograd.Function):
 def special(x: Tensor, name: str) -> Tensor:
     """torch's own function of this name (`_FUNCTIONS`), also where it is compiled.
 
+    It is computed in double precision and rounded. Two libraries differ there in the last bit, and
+    so does one with itself at the end of a tensor; single precision does not see it, but for one
+    value in some hundred millions. So a network has the same coefficients on two machines.
+
     ``torch.compile`` would take another implementation, of other bits. The functions above stand in
     a compiled graph in this way too, as ``"own_sigmoid"``, ``"own_softplus"`` and so on.
     """
     if torch.compiler.is_compiling():
         opaque: Tensor = _opaque(x, name)
         return opaque
-    return _FUNCTIONS[name](x)
+    return _evaluate_special(x, name)
+
+
+def _evaluate_special(x: Tensor, name: str) -> Tensor:
+    own = _OWN.get(name)
+    if own is not None:
+        return own(x)
+    result: Tensor = _FUNCTIONS[name](x.double()).to(x.dtype)
+    return result
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -226,8 +238,9 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "cos": torch.cos,
     "sin": torch.sin,
     "exp": torch.exp,
-    "log1p": torch.log1p,
     "softplus": torch.nn.functional.softplus,
+}
+_OWN: dict[str, Callable[[Tensor], Tensor]] = {
     "own_sigmoid": sigmoid,
     "own_softplus": softplus,
     "own_erf": erf,
@@ -237,7 +250,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @torch.library.custom_op("phc_snn::special", mutates_args=())
 def _opaque(x: Tensor, name: str) -> Tensor:
-    return _FUNCTIONS[name](x)
+    return _evaluate_special(x, name)
 
 
 @_opaque.register_fake
@@ -255,7 +268,6 @@ _SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cos": lambda x, y: -torch.sin(x),
     "sin": lambda x, y: torch.cos(x),
     "exp": lambda x, y: y,
-    "log1p": lambda x, y: 1.0 / (1.0 + x),
     "softplus": lambda x, y: torch.sigmoid(x),
     "own_sigmoid": lambda x, y: y * (1.0 - y),
     "own_softplus": lambda x, y: sigmoid(x),
