@@ -9,15 +9,17 @@ import sys
 import time
 from multiprocessing import get_context
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from phc_snn.cli import main
+from phc_snn.data import write_pool
 from phc_snn.training.train import SETTINGS
 from tests.command import COMMAND, call
 
 pytest.importorskip("lightning")
-pytest.importorskip("aeon")
 JOB = [
     "train", "--data", "BasicMotions", "--neurons", "8", "--readout", "voltage", "--dropout", "0.2",
 ]  # fmt: skip
@@ -25,6 +27,7 @@ JOB = [
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random_it_ends_with_the_same_bits(tmp_path):
+    pytest.importorskip("aeon")
     # Processes that find everything imported, so that nearly all of their time is training.
     start = get_context("forkserver")
     start.set_forkserver_preload(
@@ -76,10 +79,21 @@ def _killed_and_ended(start, job, out, draw, seconds):
     return kills
 
 
-@pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path):
-    # 40 recordings in batches of 9: shares of 5 and 4, and of 2 and 2 at the end.
-    job = [*JOB, "--epochs", "5", "--batch-size", "9"]
+@pytest.mark.parametrize(
+    "device",
+    [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)],
+)
+def test_two_processes_train_as_one(device, tmp_path):
+    if device == "cuda" and torch.cuda.device_count() < 2:
+        pytest.skip("one CUDA device")
+    x = np.random.default_rng(0).normal(size=(57, 60, 3)).astype(np.float32)
+    write_pool(tmp_path / "Noise" / "Noise.npz", x, [0, 1, 2] * 19)
+    # Batches of 9 are shares of 5 and 4; the last one is smaller.
+    job = [
+        "train", "--data", "Noise", "--data-dir", str(tmp_path), "--protocol", "uea", "--neurons",
+        "8", "--readout", "voltage", "--dropout", "0.2", "--epochs", "5", "--steps-per-epoch", "7",
+        "--batch-size", "9", "--device", device,
+    ]  # fmt: skip
     for name, more in (("one", []), ("two", ["--devices", "2", "--strategy", "ddp"])):
         command = [*COMMAND, *job, *more, "--out", str(tmp_path / name)]
         found = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -108,6 +122,7 @@ def test_two_processes_train_as_one(tmp_path):
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_nothing(arguments, message, tmp_path):
+    pytest.importorskip("aeon")
     (tmp_path / "typo.toml").write_text("nurons = 3\n")
     (tmp_path / "bad.toml").write_text("neurons = \n")
     (tmp_path / "good.toml").write_text("neurons = 4\n")

@@ -133,16 +133,21 @@ def _version() -> str:
 
 @torch.no_grad()
 def deviation(model: PHCSSM, inputs: Tensor) -> Deviation:
-    """Compare the arithmetic of the C code with `Sequential` on ``inputs`` (T, B, D_in)."""
+    """Compare the arithmetic of the C code with `Sequential` on ``inputs`` (T, B, D_in).
+
+    The latter runs where the model is, on a GPU too.
+    """
     reference = BitReference(model)
     inputs = inputs.to(torch.float32)
-    truth = reference.model(inputs, solver=Sequential())
+    device = next(model.parameters()).device
+    truth = model(inputs.to(device), solver=Sequential())
+    spikes, voltage = truth.solution.spikes.cpu(), truth.solution.voltage.cpu()
     found = trace(reference, inputs)
-    error = (found["voltage"] - truth.solution.voltage).double()
+    error = (found["voltage"] - voltage).double()
     return Deviation(
         error.numel(),
-        int((found["spikes"] != truth.solution.spikes).sum()),
+        int((found["spikes"] != spikes).sum()),
         float(error.square().mean().sqrt()),
         float(error.abs().max()),
-        float((found["logits"][-1].argmax(-1) == truth.logits.argmax(-1)).double().mean()),
+        float((found["logits"][-1].argmax(-1) == truth.logits.cpu().argmax(-1)).double().mean()),
     )
