@@ -135,6 +135,18 @@ class PHC(nn.Module):
         start = self._check("x_seq", x_seq, ("T", "B", "N"), state)
         return solver.solve(self.circuit(x_seq.dtype), x_seq, start)
 
+    def recordable(self, x_seq: Tensor) -> bool:
+        """Whether a CUDA graph can record a run of ``x_seq`` (T, B, N) by the network's own solver.
+
+        It can if nothing that is done hangs on a value: not with `Exact`, nor with `Jacobi` and a
+        tolerance, nor with `"auto"` where that is `Exact`.
+
+        Raises:
+            TypeError, ValueError: As `forward`.
+        """
+        start = self._check("x_seq", x_seq, ("T", "B", "N"), None)
+        return self.solver.recordable(self.circuit(x_seq.dtype), x_seq, start)
+
     def step(self, x_t: Tensor, state: PHCState | None = None) -> tuple[Tensor, Tensor, PHCState]:
         """One time step: ``x_t`` (B, N) -> spikes (B, N), voltage (B, N) and the new state.
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import phc_snn as phc
+from phc_snn.solvers import as_solver
 from phc_snn.state import map_state, tensors
 from tests.builders import (
     assert_same_solution,
@@ -299,3 +300,23 @@ def test_the_check_for_nan_can_be_switched_off():
     spoilt = network(NAN, solver=phc.Sequential()).voltage
     assert bool(torch.isnan(spoilt[4, 1, 2]))
     assert bool(torch.isfinite(spoilt[:4]).all())
+
+
+@pytest.mark.parametrize(
+    ("solver", "recordable"),
+    [
+        ("auto", True),
+        (phc.Sequential(), True),
+        (phc.Jacobi(2), True),
+        (phc.Jacobi(2, tolerance=1e-3), False),
+        (phc.Exact(), False),
+    ],
+    ids=str,
+)
+def test_what_hangs_on_a_value_cannot_be_recorded(solver, recordable):
+    network = make_network(features=4)
+    network.solver = as_solver(solver)
+    x = torch.zeros(3, 2, 4, dtype=torch.float64)
+    assert network.recordable(x) == recordable
+    with pytest.raises(ValueError, match="x_seq: got shape"):
+        network.recordable(x[0])

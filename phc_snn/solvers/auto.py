@@ -37,3 +37,6 @@ class Auto(Solver):
 
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         return self.choose(circuit, x_seq, state)[0].solve(circuit, x_seq, state)
+
+    def recordable(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> bool:
+        return self.choose(circuit, x_seq, state)[0].recordable(circuit, x_seq, state)

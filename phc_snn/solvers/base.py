@@ -19,6 +19,10 @@ class Solver(abc.ABC):
     def solve(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> Solution:
         """Solve for ``x_seq`` (T, B, N) from ``state``."""
 
+    def recordable(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> bool:
+        """Whether a CUDA graph can record `solve`: what it does hangs on no value."""
+        return True
+
 
 @torch.no_grad()
 def progress(after: Tensor, before: Tensor, driven: Tensor) -> Progress:

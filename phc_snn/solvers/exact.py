@@ -105,6 +105,9 @@ class Exact(Solver):
             adjoint=adjoint,
         )
 
+    def recordable(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> bool:
+        return False
+
     def _rule(self) -> Rule:
         if self.adjoint == "truncated":
             return Rule(self.adjoint_sweeps, None)

@@ -78,6 +78,9 @@ class Jacobi(Solver):
             state = windows[-1].state
         return _join(windows)
 
+    def recordable(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> bool:
+        return self.tolerance is None
+
     def relax(self, circuit: Circuit, x_seq: Tensor, state: PHCState) -> "Relaxation":
         """The sweeps over ``x_seq`` (T, B, N) from ``state``, to be taken one at a time."""
         return Relaxation(self, circuit, x_seq, state)

@@ -28,7 +28,8 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
 
     Batches begin with (x (T, B, channels), lengths (B,) or None, labels (B,)), as an `EventBatch`
     of flattened frames does. On a GPU the step is recorded once and replayed (`GraphedStep`), where
-    batches have one length. With several processes the loss is that of the whole batch.
+    batches have one length and the solver hangs on no value, as `Exact` does. With several
+    processes the loss is that of the whole batch.
 
     Args:
         model: Trained in place.
@@ -59,6 +60,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         self._earlier = 0.0
         self._began = time.perf_counter()
         self._graphed: GraphedStep[tuple[Tensor, Tensor]] | None = None
+        self._recordable: dict[torch.Size, bool] = {}
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimization.optimizer(self.model, self.device)
@@ -72,9 +74,17 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
         alone = self.trainer.world_size == 1
         self._graphed = GraphedStep(self._step) if self.device.type == "cuda" and alone else None
 
+    @torch.no_grad()
+    def _can_record(self, x: Tensor) -> bool:
+        if x.shape not in self._recordable:
+            self._recordable[x.shape] = all(
+                member.network.recordable(member.encoder(x)) for member in self.model.members
+            )
+        return self._recordable[x.shape]
+
     def training_step(self, batch: Sequence[Any], _: int) -> None:
         x, lengths, labels = batch[:3]
-        if self._graphed is not None and lengths is None:
+        if self._graphed is not None and lengths is None and self._can_record(x):
             loss, right = self._graphed(x, labels)
         else:
             loss, right = self._step(x, labels, lengths)
