@@ -4,7 +4,6 @@ Run:  uv run python examples/13_train_to_microcontroller.py [--small] [--out FOL
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import phc_snn as phc
-from phc_snn.firmware import CORTEX_A76, CORTEX_M4, HOST, BitReference, verify
+from phc_snn.firmware import CORTEX_A76, CORTEX_M4, GPU, HOST, BitReference, verify
 
 
 def gestures(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -40,11 +39,11 @@ def main(out: Path, small: bool = False) -> None:
     with torch.no_grad():
         decided = model(test_x, solver=phc.Sequential()).logits.argmax(-1)
     print(f"accuracy step by step: {float((decided == test_labels).double().mean()):.2f}")
-    with tempfile.TemporaryDirectory() as folder:
-        library = phc.export_c(model, folder, name="gesture", inputs=test_x)
-        lines = (library.folder / "gesture.c").read_text().count("\n")
-    print(f"gesture.c: {lines} lines, {library.connections} connections; {library.budget}")
-    for target in (HOST, CORTEX_A76, CORTEX_M4):
+    library = phc.export_c(
+        model, out / "gesture", name="gesture", inputs=test_x, classes=["slow", "medium", "fast"]
+    )
+    print(f"{library.folder / 'gesture.c'}: {library.connections} connections; {library.budget}")
+    for target in (HOST, CORTEX_A76, CORTEX_M4, GPU):
         if target.missing:
             print(f"{target.name}: {', '.join(target.missing)} not found")
             continue
@@ -63,11 +62,13 @@ def main(out: Path, small: bool = False) -> None:
     upper.set(
         ylabel="sensor", title=f"A recording of class {int(test_labels[0])}, sample by sample"
     )
-    lower.plot(torch.stack(path), label=["class 0", "class 1", "class 2"])
+    lower.plot(torch.stack(path), label=["slow", "medium", "fast"])
     lower.set(xlabel="time step", ylabel="share of the softmax", ylim=(0, 1))
     lower.legend(loc="upper left")
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "train_to_microcontroller.png", dpi=130)
+    picture = out / "train_to_microcontroller.png"
+    figure.savefig(picture, dpi=130)
+    print(f"picture: {picture}")
 
 
 if __name__ == "__main__":

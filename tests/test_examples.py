@@ -20,4 +20,5 @@ def test_example(path, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(path), *small, "--out", str(tmp_path)])
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out
-    assert [file.suffix for file in tmp_path.iterdir()] == [".png"]
+    files = [file for file in tmp_path.iterdir() if file.is_file()]
+    assert [file.suffix for file in files] == [".png"]

@@ -1,5 +1,7 @@
 """What must hold on a CUDA device: run there with ``pytest -m gpu -n 0``."""
 
+import copy
+
 import pytest
 import torch
 from torch.func import functional_call, stack_module_state
@@ -290,7 +292,7 @@ def test_a_network_has_the_bits_of_the_cpu(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NEURONS)
-def test_in_double_precision_coefficients_differ_in_their_last_bit(name):
+def test_in_double_precision_a_network_is_that_of_the_cpu_to_rounding(name):
     cpu, gpu = on_both_machines(name, torch.float64)
     for found in gpu:
         assert_near(found.voltage.cpu(), cpu.voltage, 1e-11)
@@ -304,3 +306,15 @@ def on_both_machines(name, dtype):
     cpu = network(x, solver=phc.Sequential())
     network.cuda()
     return cpu, [network(x.cuda(), solver=solver) for solver in (phc.Sequential(), phc.Exact())]
+
+
+def test_how_far_the_c_code_is_from_a_network_on_a_gpu():
+    model = phc.PHCSSM(6, 4, neurons=32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(100, 40, 6)
+    found = [phc.firmware.deviation(place, x) for place in (model, copy.deepcopy(model).cuda())]
+    for each in found:
+        assert each.steps == x.numel() // 6 * 32
+        assert 0 < each.voltage_max < 1e-4
+        assert each.differing_spikes <= 1e-4 * each.steps
+        assert each.decisions == 1.0
+    assert found[0] != found[1], "the norm of the encoder is torch's"

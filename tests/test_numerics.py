@@ -216,6 +216,17 @@ def test_special_functions_in_single_precision_are_those_of_any_place(name):
     plain = functions.get(name) or getattr(torch, name)
     assert_same_bits(whole, plain(x.double()).float())
     assert not torch.equal(torch.stack([plain(each) for each in x.unbind()]), whole)
+    x.requires_grad_()
+    slopes = [
+        torch.autograd.grad(function(x, name).sum(), x)[0]
+        for function in (special, torch.ops.phc_snn.special.default)
+    ]
+    assert_near(*slopes, 1e-6)
+
+
+def test_special_functions_of_complex_numbers():
+    z = torch.randn(50, dtype=torch.complex64)
+    assert_same_bits(special(z, "exp"), z.to(torch.complex128).exp().to(torch.complex64))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -31,12 +31,12 @@ def measure_budget(source: str, header: str, prefix: str) -> Budget:
         ChildProcessError: The compiler or QEMU is missing or fails.
     """
     if CORTEX_M4.missing:
-        raise ChildProcessError(f"{', '.join(CORTEX_M4.missing)}: not found")
+        raise ChildProcessError(f"{', '.join(CORTEX_M4.missing)} not found")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / f"{prefix}.c").write_text(source, encoding="utf-8")
         (folder / f"{prefix}.h").write_text(header, encoding="utf-8")
-        (folder / "count_steps.c").write_text(count_program(prefix), encoding="utf-8")
+        (folder / "_count.c").write_text(count_program(prefix), encoding="utf-8")
         object_file = f"{prefix}.o"
         options = ("-c", "-fstack-usage", "-ffunction-sections", "-fdata-sections")
         run(
@@ -46,7 +46,7 @@ def measure_budget(source: str, header: str, prefix: str) -> Budget:
         flash = _flash(sized)
         stack = _stack((folder / f"{prefix}.su").read_text(), prefix)
         board = roomy(CORTEX_M4, folder)
-        program = build(board, folder, [f"{prefix}.c", "count_steps.c"], "count.elf")
+        program = build(board, folder, [f"{prefix}.c", "_count.c"], "count.elf")
         state, ticks, steps = map(int, execute(CORTEX_M4, program).split())
     # One instruction lasts a nanosecond there, and the clock of the board ticks every 40.
     return Budget(flash, state, stack, round(40 * ticks / steps))
@@ -64,10 +64,12 @@ def _flash(sized: str) -> int:
 
 def _stack(listed: str, prefix: str) -> int:
     """The deepest call: the self-test calls a step, and that the encoder."""
-    frames = {}
+    frames: dict[str, int] = {}
     for line in listed.splitlines():
         place, size, _ = line.split("\t")
-        frames[place.rsplit(":", 1)[-1]] = int(size)
+        # A compiler that splits a function calls the rest of step step.part.0.
+        function = place.rsplit(":", 1)[-1].split(".")[0]
+        frames[function] = frames.get(function, 0) + int(size)
     step = frames.get(f"{prefix}_step", 0) + frames.get(f"{prefix}_encode", 0)
     deepest = max(step, frames.get(f"{prefix}_logits", 0), frames.get(f"{prefix}_hash", 0))
     return frames.get(f"{prefix}_selftest", 0) + deepest

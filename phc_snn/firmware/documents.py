@@ -1,6 +1,6 @@
 """What lies beside the C code: an example, a page, and what a program can read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +9,12 @@ from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.result import CLibrary
 
 
-def metadata(library: CLibrary, plan: Plan, scaling: Mapping[str, Any] | None) -> dict[str, Any]:
+def metadata(
+    library: CLibrary,
+    plan: Plan,
+    scaling: Mapping[str, Any] | None,
+    classes: Sequence[str] | None,
+) -> dict[str, Any]:
     model = plan.model
     return {
         "name": library.name,
@@ -18,14 +23,23 @@ def metadata(library: CLibrary, plan: Plan, scaling: Mapping[str, Any] | None) -
         "flags": list(FLAGS),
         "inputs": model.in_features,
         "neurons": model.network.features,
-        "classes": model.num_classes,
+        "classes": list(classes) if classes is not None else model.num_classes,
+        "readout": model.readout,
+        "windows": model.windows,
+        "window_steps": model.window_steps,
         "connections": library.connections,
         "states": list(library.states),
-        "scaling": scaling,
-        "model": model.config(),
+        "scaling": scaling and {"formula": _formula(scaling), **scaling},
         "budget": library.budget and asdict(library.budget),
         "deviation": library.deviation and asdict(library.deviation),
     }
+
+
+def _formula(scaling: Mapping[str, Any]) -> str:
+    formula: str = scaling.get(
+        "formula", "(x - mean) / scale" if "mean" in scaling else "x / scale"
+    )
+    return formula
 
 
 def example(name: str) -> str:
@@ -58,7 +72,10 @@ int main(void)
     }}
     {name}_reset(&state);
     while (read_sample(x)) {{
-        {name}_step(&state, x);
+        if ({name}_step(&state, x)) {{
+            printf("a number is NaN or infinite: this sample is left out\\n");
+            continue;
+        }}
         {name}_logits(&state, logits);
         printf("step %lu: class %d\\n", (unsigned long)state.steps, {name}_decide(logits));
     }}
@@ -67,14 +84,19 @@ int main(void)
 """
 
 
-def readme(library: CLibrary, plan: Plan) -> str:
+def readme(
+    library: CLibrary,
+    plan: Plan,
+    scaling: Mapping[str, Any] | None,
+    classes: Sequence[str] | None,
+) -> str:
     name, model = library.name, plan.model
     lines = [
         f"# {name}",
         "",
         f"A recurrent spiking network as C99: {model.in_features} inputs, "
         f"{model.network.features} neurons, {model.num_classes} classes. Written by phc_snn "
-        f"{library.version}; weights SHA-256 {library.weight_hash}...",
+        f"{library.version}; weights SHA-256 {library.weight_hash}.",
         "",
         "```",
         f"cc {' '.join(FLAGS)} -O2 {name}.c example_main.c -o example -lm",
@@ -84,15 +106,19 @@ def readme(library: CLibrary, plan: Plan) -> str:
         "source refuses `-ffast-math` and extended precision, and asks for no contraction;",
         f"call `{name}_selftest(&state)` once on the device: 0 where all bits are right.",
         "",
-        "The input has to be scaled as it was in training: `metadata.json` says how, if it is",
-        "known. Samples come one at a time:",
+        *_input(scaling),
+        *_classes(classes),
+        "Samples come one at a time:",
         "",
         "```c",
         f"static {name}_state state;",
-        f"{name}_reset(&state);",
-        f"{name}_step(&state, x);         /* for each sample */",
+        f"{name}_reset(&state);           /* before each recording */",
+        f"{name}_step(&state, x);         /* for each sample; 1 if it has NaN or Inf */",
         f"{name}_logits(&state, logits);  /* whenever a decision is wanted */",
+        f"{name}_clear_readout(&state);   /* where input has no end: to decide anew */",
         "```",
+        "",
+        f"The logits are {_decided_by(plan)} since the reset.",
         "",
         "Nothing is allocated, nothing calls itself, and nothing is kept outside of the state that",
         "the caller owns.",
@@ -117,3 +143,34 @@ def readme(library: CLibrary, plan: Plan) -> str:
             f"{d.voltage_max:.1e}; {100 * d.decisions:.1f} % of the decisions are the same.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _input(scaling: Mapping[str, Any] | None) -> list[str]:
+    if scaling is None:
+        return ["The input has to be scaled as it was in training.", ""]
+    parts = [f"{part} = {scaling[part]}" for part in ("mean", "scale") if part in scaling]
+    return [
+        f"The input has to be scaled as it was in training, `{_formula(scaling)}` with",
+        "",
+        "```",
+        *parts,
+        "```",
+        "",
+    ]
+
+
+def _classes(classes: Sequence[str] | None) -> list[str]:
+    if classes is None:
+        return []
+    named = ", ".join(f"{i} {label}" for i, label in enumerate(classes))
+    return [f"Classes: {named}.", ""]
+
+
+def _decided_by(plan: Plan) -> str:
+    model = plan.model
+    if model.windows == 1:
+        return "of the mean of all steps"
+    return (
+        f"of the means of {model.windows} windows of {model.window_steps} steps, the last without "
+        "an end,"
+    )

@@ -1,23 +1,23 @@
 """`export_c`: a trained model as a C99 library, and what is known about it."""
 
 import json
-import re
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from phc_snn.files import write_text
+from phc_snn.files import write_texts
 from phc_snn.firmware.budget import measure_budget
 from phc_snn.firmware.documents import example, metadata, readme
 from phc_snn.firmware.golden import golden
-from phc_snn.firmware.plan import make_plan
-from phc_snn.firmware.reference import BitReference, trace
+from phc_snn.firmware.library import check_name
+from phc_snn.firmware.reference import BitReference, check_recordings, trace
 from phc_snn.firmware.result import CLibrary, Deviation
 from phc_snn.firmware.source import Source
-from phc_snn.firmware.targets import CORTEX_M4
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Sequential
 
@@ -29,11 +29,13 @@ def export_c(
     name: str = "network",
     inputs: Tensor | None = None,
     scaling: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> CLibrary:
     """Write a model as a C99 library that computes its bits: no allocation, float32, one state.
 
     The files are ``<name>.h``, ``<name>.c``, ``example_main.c``, ``README.md`` and
-    ``metadata.json``, each written atomically, once all is known to be right. Every operation is
+    ``metadata.json``, all written at once when all is known to be right. Called again, it replaces
+    them, but for the example, which is yours to change. Every operation is
     one of IEEE 754 in a fixed order, printed from the equations that the model itself states; sums
     are float32, one term after the other (`phc_snn.firmware.BitReference` is the same in torch).
 
@@ -44,12 +46,16 @@ def export_c(
         name: Prefix of files and symbols: a C identifier.
         inputs: (T, B, D_in) on which the C code's arithmetic is compared with `Sequential`; None
             leaves that out.
-        scaling: How the input was scaled in training, to be kept in ``metadata.json``.
+        scaling: How the input was scaled in training, ``(x - mean) / scale``: ``{"mean": [...],
+            "scale": [...]}``, a number or D_in of them each; ``{"scale": ...}`` alone for ``x /
+            scale``; ``{"formula": "..."}`` beside it if it is another one. For ``metadata.json``
+            and the page.
+        classes: Names of the classes, for the same.
 
     Raises:
         TypeError: Something else than a `PHCSSM`.
-        ValueError: A name that is no identifier, weights that are not finite float32, or a model
-            that has no C code; nothing is written.
+        ValueError: A name that is no identifier, weights or inputs that are not finite float32,
+            scaling or classes that do not fit, or a model that has no C code; nothing is written.
         OSError: The folder cannot be written.
 
     Example:
@@ -60,18 +66,16 @@ def export_c(
         ...     sorted(path.name for path in library.folder.iterdir())
         ['README.md', 'example_main.c', 'metadata.json', 'motion.c', 'motion.h']
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
-        raise ValueError(
-            f"name: got {name!r}, expected a C identifier in lower case of at most 32 characters"
-        )
-    if name in _TAKEN:
-        raise ValueError(f"name: got {name!r}, a file of which is there already; choose another")
-    place = Path(folder)
-    _check_folder(place, name)
-    plan = make_plan(model)
+    place, reference = check_export(model, folder, name, scaling, classes)
+    plan, model = reference.plan, reference.model
     version = _version()
-    source = Source(plan, name, version, golden(BitReference(model)))
-    missing = bool(CORTEX_M4.missing)
+    wanted = golden(reference)
+    source = Source(plan, name, version, wanted.hash)
+    budget, unmeasured = None, ""
+    try:
+        budget = measure_budget(source.code, source.header, name)
+    except ChildProcessError as error:  # without the tools, or with broken ones, there is none
+        unmeasured = str(error).strip().splitlines()[-1]
     library = CLibrary(
         place,
         name,
@@ -79,40 +83,86 @@ def export_c(
         source.weight_hash,
         tuple(state for state, _ in plan.states),
         int((plan.weight != 0).sum()),
-        None if missing else measure_budget(source.code, source.header, name),
+        wanted.spikes,
+        budget,
+        unmeasured,
         None if inputs is None else deviation(model, inputs),
     )
-    try:
-        about = json.dumps(metadata(library, plan, scaling), indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"scaling: got {scaling!r}, expected JSON values ({error})") from error
+    about = json.dumps(metadata(library, plan, scaling, classes), indent=2, allow_nan=False)
     texts = {
+        "metadata.json": about + "\n",
         f"{name}.h": source.header,
         f"{name}.c": source.code,
-        "example_main.c": example(name),
-        "README.md": readme(library, plan),
-        "metadata.json": about + "\n",
+        "README.md": readme(library, plan, scaling, classes),
     }
-    place.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        write_text(place / file, text)
+    if not (place / "example_main.c").exists():
+        texts["example_main.c"] = example(name)
+    try:
+        write_texts({place / file: text for file, text in texts.items()})
+    except OSError as error:
+        raise OSError(f"folder: cannot write to {place} ({error.strerror})") from error
     return library
 
 
-_TAKEN = {
-    *("example_main", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646"),
-    *("limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint"),
-    *("stdio", "stdlib", "string", "tgmath", "time", "wchar", "wctype", "main"),
-}
-"""Names of files that an export has already, or that the C library has."""
+def check_export(
+    model: PHCSSM,
+    folder: Path | str,
+    name: str,
+    scaling: Mapping[str, Any] | None,
+    classes: Sequence[str] | None,
+) -> tuple[Path, BitReference]:
+    """Refuse what `export_c` refuses, before any work; the folder, and the model in order."""
+    check_name(name)
+    place = _check_folder(folder, name)
+    reference = BitReference(model)
+    _check_scaling(scaling, model.in_features)
+    _check_classes(classes, model.num_classes)
+    return place, reference
 
 
-def _check_folder(place: Path, name: str) -> None:
-    """Refuse to overwrite what is no export of this name."""
+def _check_scaling(scaling: Any, inputs: int) -> None:
+    """Refuse what cannot be applied to a sample."""
+    if scaling is None:
+        return
+    expected = f"scale, and mean if there is one: a finite number, or {inputs}, no scale 0"
+    if not isinstance(scaling, Mapping) or not {"scale"} <= set(scaling) <= set(_SCALING):
+        raise ValueError(f"scaling: got {scaling!r}, expected {expected}")
+    for part in ("mean", "scale"):
+        values = scaling.get(part, 0.0 if part == "mean" else None)
+        each = values if isinstance(values, list | tuple) else [values] * inputs
+        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in each)
+        if not numbers or len(each) != inputs or (part == "scale" and 0 in each):
+            raise ValueError(f"scaling: got {part} = {values!r}, expected {expected}")
+    if not isinstance(scaling.get("formula", ""), str):
+        raise ValueError(f"scaling: got formula = {scaling['formula']!r}, expected text")
+
+
+_SCALING = ("mean", "scale", "formula")
+
+
+def _check_classes(classes: Any, count: int) -> None:
+    if classes is None:
+        return
+    if (
+        isinstance(classes, str)
+        or not isinstance(classes, Sequence)
+        or len(classes) != count
+        or not all(isinstance(label, str) for label in classes)
+    ):
+        raise ValueError(f"classes: got {classes!r}, expected {count} names")
+
+
+def _check_folder(folder: Path | str, name: str) -> Path:
+    """The folder; refused if it can be none, or holds what is no export of this name."""
+    if not isinstance(folder, str | os.PathLike) or not str(folder):
+        raise ValueError(f"folder: got {folder!r}, expected the name of a folder")
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise ValueError(f"folder: {place} is a file, expected a folder, or none yet")
     files = (f"{name}.h", f"{name}.c", "example_main.c", "README.md", "metadata.json")
     there = [file for file in files if (place / file).exists()]
     if not there:
-        return
+        return place
     try:
         content = json.loads((place / "metadata.json").read_text(encoding="utf-8"))
         own = content["name"] == name and "weights_sha256" in content
@@ -123,6 +173,7 @@ def _check_folder(place: Path, name: str) -> None:
             f"folder: {place} has {', '.join(there)}, which would be overwritten and are no export "
             f"of {name!r}; choose another folder"
         )
+    return place
 
 
 def _version() -> str:
@@ -136,9 +187,18 @@ def deviation(model: PHCSSM, inputs: Tensor) -> Deviation:
     """Compare the arithmetic of the C code with `Sequential` on ``inputs`` (T, B, D_in).
 
     The latter runs where the model is, on a GPU too.
+
+    Raises:
+        TypeError, ValueError: As `export_c`; input that is empty or not finite.
+
+    Example:
+        >>> import torch, phc_snn as phc
+        >>> model = phc.PHCSSM(in_features=6, num_classes=4, neurons=16)
+        >>> phc.firmware.deviation(model, torch.zeros(10, 2, 6)).differing_spikes
+        0
     """
     reference = BitReference(model)
-    inputs = inputs.to(torch.float32)
+    inputs = check_recordings(reference.model, inputs)
     device = next(model.parameters()).device
     truth = model(inputs.to(device), solver=Sequential())
     spikes, voltage = truth.solution.spikes.cpu(), truth.solution.voltage.cpu()

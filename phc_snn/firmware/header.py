@@ -1,6 +1,6 @@
 """The header of the C99 library, and the words at the head of both files."""
 
-from phc_snn.firmware.library import FLAGS, Library
+from phc_snn.firmware.library import BUILD, FLAGS, Library
 
 
 def about(library: Library) -> list[str]:
@@ -13,7 +13,7 @@ def about(library: Library) -> list[str]:
         " *",
         f" * {model.in_features} inputs, {library.neurons} neurons, {model.num_classes} classes; "
         f"{chain}; readout of the mean {model.readout}.",
-        f" * Weights: SHA-256 {library.weight_hash}...",
+        f" * Weights: SHA-256 {library.weight_hash}.",
         " *",
         f" * Compile with {' '.join(FLAGS)}. Every operation is one of IEEE 754 in single",
         " * precision, in the order that stands here, so that each target gives the same bits.",
@@ -44,6 +44,7 @@ def header(library: Library) -> list[str]:
         f"#define {big}_NEURONS {library.neurons}",
         f"#define {big}_CLASSES {model.num_classes}",
         f"#define {big}_READ {library.read * model.windows}",
+        f"#define {big}_BUILD {BUILD} /* of header and source alike */",
         "",
         "/* What stands before each function and each table: nothing, or where they have to go, as",
         " * an attribute of the compiler says it. */",
@@ -66,11 +67,16 @@ def header(library: Library) -> list[str]:
         "/* At rest, nothing read out. Call it before the first step of a sequence. */",
         f"{big}_CODE void {p}_reset({p}_state *state);",
         "",
-        "/* One time step. */",
-        f"{big}_CODE void {p}_step({p}_state *state, const float x[{big}_INPUTS]);",
+        "/* One time step. 0, or 1 if a number is NaN or infinite: then nothing has happened. */",
+        f"{big}_CODE int {p}_step({p}_state *state, const float x[{big}_INPUTS]);",
         "",
-        "/* What all steps so far say: one number for each class, the largest decides. */",
+        *_what_logits_say(library),
         f"{big}_CODE void {p}_logits(const {p}_state *state, float logits[{big}_CLASSES]);",
+        "",
+        "/* Forget what has been read out, and only that: the next decision is of steps to come.",
+        " * For input without an end. What is read out is summed up in single precision, which",
+        " * does for some million steps: call this, or reset, before. */",
+        f"{big}_CODE void {p}_clear_readout({p}_state *state);",
         "",
         "/* The class of the largest logit. */",
         f"{big}_CODE int {p}_decide(const float logits[{big}_CLASSES]);",
@@ -86,4 +92,19 @@ def header(library: Library) -> list[str]:
         "#endif",
         "",
         "#endif",
+    ]
+
+
+def _what_logits_say(library: Library) -> list[str]:
+    model = library.model
+    if model.windows == 1:
+        of = "the mean of all steps since the reset"
+    else:
+        of = (
+            f"the means of {model.windows} windows of {model.window_steps} steps since the reset, "
+            "the last one without an end"
+        )
+    return [
+        "/* One number for each class, the largest decides. Of",
+        f" * {of}. */",
     ]

@@ -7,10 +7,11 @@ from pathlib import Path
 from torch import Tensor
 
 from phc_snn.data import EVENT_SETS, stacked
-from phc_snn.firmware.export import export_c
+from phc_snn.firmware.export import check_export, export_c
 from phc_snn.firmware.result import FLASH, RAM, CLibrary
 from phc_snn.firmware.targets import TARGETS
 from phc_snn.firmware.verify import Verification, verify
+from phc_snn.models import PHCSSM
 from phc_snn.training.checkpoint import load_model, read_config
 from phc_snn.training.measure import MeasureConfig, read_test_set
 from phc_snn.training.recordings import OTHER_SETS
@@ -28,7 +29,7 @@ class ExportConfig:
     out: Path = setting(Path("firmware"), "Folder for the C files.", short="-o")
     name: str = setting("network", "Prefix of files and symbols.")
     verify: bool = setting(
-        False, "Run the test set on this machine and in QEMU, and compare every bit."
+        False, "Run the test set here, in QEMU and on a GPU, and compare every bit."
     )
     data_dir: Path | None = setting(None, "Folder with <data>/<data>_TRAIN.ts and _TEST.ts.")
     flash: int = setting(FLASH, "Bytes of flash that there are.", least=1)
@@ -61,15 +62,19 @@ def export_run(
 
     Raises:
         FileNotFoundError: The checkpoint or its data set is not at hand.
-        ValueError: A checkpoint that is none, is damaged, or holds what has no C code.
+        ValueError: A checkpoint that is none, is damaged, or holds what has no C code; a machine
+            that computes other bits. Nothing is written.
         OSError: The folder cannot be written.
     """
     check_settings(config)
     saved = read_config(config.checkpoint)
     model = load_model(config.checkpoint).eval()
+    data, classes, scaling = (saved.get(part) for part in ("data", "classes", "scaling"))
+    if isinstance(data, str) and data in EVENT_SETS and isinstance(scaling, dict):
+        scaling = {**scaling, "formula": "log(1 + count) / scale"}
+    check_export(model, config.out, config.name, scaling, classes)
     notes: list[str] = []
     inputs: Tensor | None = None
-    data = saved.get("data")
     if not isinstance(data, str) or data in EVENT_SETS or data in OTHER_SETS:
         notes.append("the arithmetic was not compared with torch: that takes a run on a UEA set")
     else:
@@ -77,20 +82,37 @@ def export_run(
         measured = MeasureConfig(config.checkpoint, data_dir=config.data_dir)
         samples = stacked(read_test_set(measured, saved, model).test_x)
         inputs = samples.transpose(0, 1)  # time first
-    if config.verify and inputs is None:
-        raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
-    if config.verify and all(target.missing for target in TARGETS):
-        raise ValueError("verify: no compiler was found (gcc, arm-none-eabi-gcc, ...)")
+    verified = []
+    if config.verify:
+        if inputs is None:
+            raise ValueError("verify: there is no test set to run; it takes a run on a UEA set")
+        verified = _verify(model, inputs, config.name, notes, progress)
     progress("writing the C code")
     library = export_c(
-        model, config.out, name=config.name, inputs=inputs, scaling=saved.get("scaling")
+        model, config.out, name=config.name, inputs=inputs, scaling=scaling, classes=classes
     )
-    verified = []
-    if config.verify and inputs is not None:
-        for target in TARGETS:
-            if target.missing:
-                notes.append(f"not run on {target.name}: {', '.join(target.missing)} not found")
-                continue
-            progress(f"running it on {target.name}")
-            verified.append(verify(model, inputs, target))
     return Exported(library, verified, [*notes, *library.warnings(config.flash, config.ram)])
+
+
+def _verify(
+    model: PHCSSM, inputs: Tensor, name: str, notes: list[str], progress: Callable[[str], None]
+) -> list[Verification]:
+    """Run every machine that is there."""
+    lacking = [f"{target.name}: {', '.join(target.missing)} not found" for target in TARGETS]
+    if all(target.missing for target in TARGETS):
+        raise ValueError(f"verify: there is no machine to run on ({'; '.join(lacking)})")
+    verified = []
+    for target, lacks in zip(TARGETS, lacking, strict=True):
+        if target.missing:
+            notes.append(f"not run on {lacks}")
+            continue
+        progress(f"running it on {target.name}")
+        found = verify(model, inputs, target, name=name)
+        if not found.exact:
+            raise ValueError(
+                f"verify: on {found.target} {sum(found.differing.values()):,} of "
+                f"{found.values:,} numbers differ in a bit, and the self-test says "
+                f"{found.selftest}; nothing was written"
+            )
+        verified.append(found)
+    return verified

@@ -19,8 +19,19 @@ NEURONS = 1024
 
 STEPS = 2**32 - 1
 """The most that the state counts."""
-RESERVED = ("total", "steps", "voltage", "spikes")
-"""Members that every state has."""
+RESERVED = (
+    # Members that every state has, tables and functions of every library.
+    *("total", "steps", "voltage", "spikes", "state", "input", "first", "post", "weight", "read"),
+    *("reset", "step", "logits", "decide", "selftest", "hash", "encode", "finite", "power_of_two"),
+    *("clear_readout", "read_scale", "encoder_weight", "encoder_bias", "encoder_scale"),
+    *("encoder_shift", "decoder_weight", "decoder_bias"),
+    # Words of C.
+    *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"),
+    *("enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"),
+    *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
+    *("union", "unsigned", "void", "volatile", "while"),
+)
+"""What no state and no coefficient can be called."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +181,7 @@ def _named(stages: list[Stage], neurons: int) -> tuple[list[tuple[str, Tensor]],
 
     def own(name: str) -> str:
         """The name, numbered if it was given before."""
+        name = re.sub(r"^(sent|slot|lead|first)_", r"own_\1_", name)  # these are ours
         taken[name] = taken.get(name, 0) + 1
         return name if taken[name] == 1 else f"{name}_{taken[name]}"
 

@@ -1,12 +1,13 @@
 """What comes after a step, as C99: the sums that are read out, logits, and the self-test."""
 
-from collections.abc import Sequence
-
 from phc_snn.firmware.library import Library
+from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.printer import real
 
-SELFTEST_STEPS = 64
-"""Steps of the self-test, on the numbers of a linear congruential generator."""
+
+def selftest_steps(plan: Plan) -> int:
+    """Steps of the self-test: of the first 64, what was sent arrives."""
+    return 64 + max((ring.depth for ring in plan.rings), default=0)
 
 
 def add_up(library: Library) -> list[str]:
@@ -77,6 +78,12 @@ def logits(library: Library) -> list[str]:
         "    }",
         "}",
         "",
+        f"{big}_CODE void {p}_clear_readout({p}_state *state)",
+        "{",
+        "    memset(state->total, 0, sizeof state->total);",
+        "    state->steps = 0u;",
+        "}",
+        "",
         f"{big}_CODE int {p}_decide(const float logits[{big}_CLASSES])",
         "{",
         "    int best = 0, k;",
@@ -92,9 +99,8 @@ def logits(library: Library) -> list[str]:
     return lines
 
 
-def selftest(library: Library, golden: Sequence[int]) -> list[str]:
+def selftest(library: Library, golden: int) -> list[str]:
     p, big = library.prefix, library.big
-    voltages, logits = golden
     return [
         "/* FNV-1a over the bits of numbers. */",
         f"static {big}_CODE uint32_t {p}_hash(uint32_t hash, const float *values,",
@@ -114,7 +120,7 @@ def selftest(library: Library, golden: Sequence[int]) -> list[str]:
         f"{big}_CODE int {p}_selftest({p}_state *state)",
         "{",
         f"    float x[{big}_INPUTS], logits[{big}_CLASSES];",
-        "    uint32_t random = 1u, voltages = 2166136261u;",
+        "    uint32_t random = 1u, hash = 2166136261u;",
         "    unsigned int t, k;",
         "    /* (1 + e)(1 - e) rounds to 1: fused with the subtraction it is -e*e, not 0. */",
         "    volatile float more = 1.0001220703125f, less = 0.9998779296875f, one = 1.0f;",
@@ -127,20 +133,17 @@ def selftest(library: Library, golden: Sequence[int]) -> list[str]:
         "        return 3;",
         "    }",
         f"    {p}_reset(state);",
-        f"    for (t = 0; t < {SELFTEST_STEPS}u; ++t) {{",
+        f"    for (t = 0; t < {selftest_steps(library.plan)}u; ++t) {{",
         f"        for (k = 0; k < {big}_INPUTS; ++k) {{",
         "            random = random * 1664525u + 1013904223u;",
         "            x[k] = ((float)(random >> 16) - 32768.0f) / 16384.0f;",
         "        }",
         f"        {p}_step(state, x);",
-        f"        voltages = {p}_hash(voltages, state->voltage, {big}_NEURONS);",
+        f"        {p}_logits(state, logits);",
+        f"        hash = {p}_hash(hash, state->voltage, {big}_NEURONS);",
+        f"        hash = {p}_hash(hash, logits, {big}_CLASSES);",
         "    }",
-        f"    {p}_logits(state, logits);",
         f"    {p}_reset(state);",
-        f"    if (voltages != {voltages}u ||",
-        f"        {p}_hash(2166136261u, logits, {big}_CLASSES) != {logits}u) {{",
-        "        return 2;",
-        "    }",
-        "    return 0;",
+        f"    return hash == {golden}u ? 0 : 2;",
         "}",
     ]

@@ -45,6 +45,10 @@ class BitReference:
     Args:
         model: The model.
 
+    Attributes:
+        model: It, on the CPU.
+        plan: What its C code computes.
+
     Raises:
         TypeError, ValueError: As `phc_snn.export_c`.
 
@@ -59,7 +63,8 @@ class BitReference:
 
     @torch.no_grad()
     def __init__(self, model: PHCSSM) -> None:
-        self.model = model = make_plan(model).model  # on the CPU; refuses what has no C code
+        self.plan = make_plan(model)  # refuses what has no C code
+        self.model = model = self.plan.model  # on the CPU
         network = model.network
         self._circuit = Circuit(
             network.neuron,
@@ -94,8 +99,9 @@ class BitReference:
         model = self.model
         read = (voltage if model.readout == "voltage" else spikes)[:, model.neurons_read]
         total, neurons = state.total.clone(), read.shape[1]
-        first = neurons * self._window(state.steps)
-        total[:, first : first + neurons] += read
+        if state.steps < STEPS:
+            first = neurons * self._window(state.steps)
+            total[:, first : first + neurons] += read
         after = BitState(network, total, min(state.steps + 1, STEPS))
         return spikes, voltage, self.logits(after), after
 
@@ -139,6 +145,23 @@ class BitReference:
         network = state.network
         ordered = (*network.synapses[cut + 1 :], network.neuron, *network.synapses[:cut])
         return [t for part in ordered for t in tensors(part) if t.dim() == 2]
+
+
+def check_recordings(model: PHCSSM, inputs: Tensor) -> Tensor:
+    """``inputs`` (T, B, D_in) in float32 and on the CPU; refused if a network cannot take them.
+
+    Raises:
+        TypeError, ValueError: No tensor of numbers, a wrong shape, nothing in it, NaN or Inf.
+    """
+    check_input("inputs", inputs, ("T", "B", "D_in"), model.in_features, None)
+    if not inputs.numel():
+        raise ValueError(
+            f"inputs: got shape {tuple(inputs.shape)}, expected at least one step of one recording"
+        )
+    found = inputs.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError("inputs: has NaN or Inf, expected finite numbers; clean it")
+    return found
 
 
 def trace(reference: BitReference, inputs: Tensor, names: Sequence[str] = ()) -> Trace:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phc_snn.firmware.budget import Budget
-from phc_snn.firmware.targets import CORTEX_M4
 
 FLASH, RAM = 128 * 1024, 40 * 1024
 """Bytes of the microcontroller that the published work names."""
@@ -38,10 +37,12 @@ class CLibrary:
         folder: Where.
         name: Prefix of every symbol, and of the files.
         version: Of phc_snn.
-        weight_hash: First 16 digits of the SHA-256 of the weights.
+        weight_hash: SHA-256 of the weights.
         states: Names of what the state holds of each neuron, beside voltage and spikes.
         connections: Weights of the connectome that are not zero.
-        budget: On the microcontroller; None without its compiler.
+        selftest_spikes: Spikes that the connectome passes on in the self-test.
+        budget: On the microcontroller; None without its compiler and QEMU.
+        unmeasured: Why there is no budget.
         deviation: From the torch modes; None without input to measure it on.
     """
 
@@ -51,23 +52,28 @@ class CLibrary:
     weight_hash: str
     states: tuple[str, ...]
     connections: int
+    selftest_spikes: int
     budget: Budget | None
+    unmeasured: str
     deviation: Deviation | None
 
     def warnings(self, flash: int = FLASH, ram: int = RAM) -> list[str]:
-        """What comes near a budget, in words."""
-        if self.budget is None:
-            return [
-                f"flash, stack and instructions were not measured: {', '.join(CORTEX_M4.missing)} "
-                "not found"
-            ]
+        """What exceeds a budget of bytes or is above 80 % of it, and what is not known."""
         found = []
+        if not self.selftest_spikes:
+            found.append(
+                "no neuron fires in the self-test, which then says nothing of the connectome; "
+                "trained as it is, the network may be silent"
+            )
+        if self.budget is None:
+            return [*found, f"flash, stack and instructions were not measured: {self.unmeasured}"]
         used = {
             "flash": (self.budget.flash, flash),
             "RAM": (self.budget.state + self.budget.stack, ram),
         }
         for name, (bytes_used, limit) in used.items():
-            if bytes_used > _NEAR * limit:
-                verb = "passes" if bytes_used > limit else "comes near"
-                found.append(f"{name}: {bytes_used:,} bytes {verb} the budget of {limit:,}")
+            if bytes_used > limit:
+                found.append(f"{name}: {bytes_used:,} bytes exceed the budget of {limit:,}")
+            elif bytes_used > _NEAR * limit:
+                found.append(f"{name}: {bytes_used:,} bytes come near the budget of {limit:,}")
         return found

@@ -1,13 +1,12 @@
 """The C99 library of a network, as text: header and source."""
 
 import hashlib
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from phc_snn.firmware.header import about, header
-from phc_snn.firmware.library import Library
+from phc_snn.firmware.library import BUILD, Library
 from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.printer import real
 from phc_snn.firmware.readout import logits, selftest
@@ -22,22 +21,26 @@ class Source:
         plan: What has to be computed.
         prefix: Of every symbol.
         version: Of phc_snn.
-        golden: Hashes that the self-test must come to (`phc_snn.firmware.golden`).
+        golden: Hash that the self-test must come to (`phc_snn.firmware.golden`).
 
     Attributes:
-        weight_hash: SHA-256 of the weights, 16 digits.
+        weight_hash: SHA-256 of the weights.
         header, code: The two texts.
     """
 
-    def __init__(self, plan: Plan, prefix: str, version: str, golden: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, prefix: str, version: str, golden: int) -> None:
         self.prefix = prefix
         self.weight_hash = weight_hash(plan.model)
         library = Library(plan, prefix, version, self.weight_hash)
         step = Step(library)
-        self.header = "\n".join(header(library)) + "\n"
-        code = [
+        head = "\n".join(header(library)) + "\n"
+        lines = [
             *about(library),
             f'#include "{prefix}.h"',
+            "",
+            f"#if !defined({library.big}_BUILD) || {library.big}_BUILD != {BUILD}",
+            f'#error "{prefix}.h and {prefix}.c are of two exports"',
+            "#endif",
             "",
             "#include <float.h>",
             "#include <math.h>",
@@ -48,12 +51,15 @@ class Source:
             *constants(library),
             *step.helpers,
             *reset(library),
+            *finite(library),
             *encode(library),
             *step.lines(),
             *logits(library),
             *selftest(library, golden),
         ]
-        self.code = "\n".join(code) + "\n"
+        code = "\n".join(lines) + "\n"
+        build = f"0x{hashlib.sha256((head + code).encode()).hexdigest()[:8]}u"
+        self.header, self.code = head.replace(BUILD, build), code.replace(BUILD, build)
 
 
 def constants(library: Library) -> list[str]:
@@ -127,9 +133,30 @@ def reset(library: Library) -> list[str]:
     ]
 
 
+def finite(library: Library) -> list[str]:
+    p, big = library.prefix, library.big
+    return [
+        "/* By their bits: no option of a compiler can take that away. */",
+        f"static {big}_CODE int {p}_finite(const float *values, unsigned int count)",
+        "{",
+        "    unsigned int i;",
+        "    for (i = 0; i < count; ++i) {",
+        "        uint32_t word;",
+        "        memcpy(&word, &values[i], sizeof word);",
+        "        if ((word & 0x7f800000u) == 0x7f800000u) {",
+        "            return 0;",
+        "        }",
+        "    }",
+        "    return 1;",
+        "}",
+        "",
+    ]
+
+
 _GUARDS = [
     "/* The bits of a result hang on these. */",
-    "#if defined(__FAST_MATH__)",
+    "#if defined(__FAST_MATH__) || defined(__RECIPROCAL_MATH__) || \\",
+    "    defined(__ASSOCIATIVE_MATH__) || defined(_M_FP_FAST)",
     '#error "compile without -ffast-math: it changes the order of operations"',
     "#endif",
     "/* 16: half precision is computed as float, and float as it is. */",
@@ -148,9 +175,9 @@ _GUARDS = [
 
 
 def weight_hash(model: torch.nn.Module) -> str:
-    """The first 16 digits of the SHA-256 of all weights, by name."""
+    """The SHA-256 of all weights, by name."""
     found = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         found.update(name.encode())
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+    return found.hexdigest()

@@ -78,24 +78,31 @@ class Step:
         program = self._library.plan.program
         product = program.cut is not None
         lines = [
-            f"{big}_CODE void {p}_step({p}_state *state, const float x[{big}_INPUTS])",
+            f"{big}_CODE int {p}_step({p}_state *state, const float x[{big}_INPUTS])",
             "{",
             f"    float current[{big}_NEURONS];",
         ]
         if product:
             lines += [f"    float signal[{big}_NEURONS], synaptic[{big}_NEURONS];"]
-        lines += ["    unsigned int i;", f"    {p}_encode(x, current);"]
+        lines += [
+            "    unsigned int i;",
+            f"    if (!{p}_finite(x, {big}_INPUTS)) {{",
+            "        return 1;",
+            "    }",
+            f"    {p}_encode(x, current);",
+        ]
         for number, phase in enumerate(program.phases):
             if product and number == program.cut:
                 lines += self._transmit()
             stores = list(phase.stores)
             lines += self._phase(stores, last=number == len(program.phases) - 1)
         lines += self._turn()
-        lines += add_up(self._library)
         lines += [
             "    if (state->steps != 0xffffffffu) {",
+            *(f"    {line}" for line in add_up(self._library)),
             "        ++state->steps;",
             "    }",
+            "    return 0;",
             "}",
             "",
         ]

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.checks import check_input
 from phc_snn.firmware.golden import golden
-from phc_snn.firmware.plan import make_plan
+from phc_snn.firmware.library import check_name
 from phc_snn.firmware.programs import record_on_gpu, record_program, write_input
-from phc_snn.firmware.reference import BitReference, Trace, trace
+from phc_snn.firmware.reference import BitReference, Trace, check_recordings, trace
 from phc_snn.firmware.source import Source
 from phc_snn.firmware.targets import HOST, Target, build, execute, roomy
 from phc_snn.models import PHCSSM
@@ -43,7 +42,9 @@ class Verification:
         return self.selftest == 0 and not any(self.differing.values())
 
 
-def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification:
+def verify(
+    model: PHCSSM, inputs: Tensor, target: Target = HOST, *, name: str = "network"
+) -> Verification:
     """Compile a model's C code for a machine, run it, and compare all bits with `BitReference`.
 
     Args:
@@ -51,25 +52,32 @@ def verify(model: PHCSSM, inputs: Tensor, target: Target = HOST) -> Verification
         inputs: (T, B, D_in).
         target: `HOST`, `CORTEX_A76`, `CORTEX_M4` or `GPU` of `phc_snn.firmware.targets`. QEMU runs
             the middle two; the GPU takes CUDA's compiler, and each sequence is a thread.
+        name: Prefix of the C code's files and symbols, as `export_c` takes it.
 
     Raises:
         ChildProcessError: A compiler or QEMU is missing, or fails.
-        TypeError, ValueError: As `export_c`.
+        TypeError, ValueError: As `export_c`; input that is empty or not finite.
+
+    Of a network that overflows, with input of 1e38 say, NaN is NaN: its bits are not compared.
     """
+    if not isinstance(target, Target):
+        raise TypeError(
+            f"target: got {target!r}, expected HOST, CORTEX_A76, CORTEX_M4 or GPU of "
+            "phc_snn.firmware"
+        )
+    check_name(name)
     if target.missing:
         raise ChildProcessError(f"{target.name}: {', '.join(target.missing)} not found")
-    check_input("inputs", inputs, ("T", "B", "D_in"), model.in_features, None)
-    if not inputs.numel():
-        raise ValueError(f"inputs: got shape {tuple(inputs.shape)}, expected at least one step")
-    plan, reference = make_plan(model), BitReference(model)
-    source = Source(plan, "network", "verify", golden(reference))
-    names = [name for name, _ in plan.states]
+    reference = BitReference(model)
+    inputs, plan = check_recordings(model, inputs), reference.plan
+    source = Source(plan, name, "verify", golden(reference).hash)
+    names = [state for state, _ in plan.states]
     wanted = trace(reference, inputs, names)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_sources(folder, source, names)
-        found, selftest = record(target, folder, model, names, inputs)
-    differing = {name: int((_bits(found[name]) != _bits(wanted[name])).sum()) for name in wanted}
+        found, selftest = record(target, folder, model, names, inputs, prefix=name)
+    differing = {part: _differing(found[part], wanted[part]) for part in wanted}
     alike = found["logits"][-1].argmax(-1) == wanted["logits"][-1].argmax(-1)
     return Verification(
         target.name,
@@ -84,7 +92,7 @@ def write_sources(folder: Path, source: Source, names: Sequence[str]) -> None:
     """The library, and the programs that record it, on a processor and on a GPU."""
     (folder / f"{source.prefix}.h").write_text(source.header, encoding="utf-8")
     (folder / f"{source.prefix}.c").write_text(source.code, encoding="utf-8")
-    for file, program in (("record.c", record_program), ("record.cu", record_on_gpu)):
+    for file, program in (("_record.c", record_program), ("_record.cu", record_on_gpu)):
         (folder / file).write_text(program(source.prefix, names), encoding="utf-8")
 
 
@@ -106,7 +114,7 @@ def record(
     output.unlink(missing_ok=True)  # of another run it would say nothing of this one
     write_input(folder / "input.bin", list(inputs.unbind(1)))
     options = target.warnings if options is None else options
-    sources = ["record.cu"] if target.gpu else [f"{prefix}.c", "record.c"]
+    sources = ["_record.cu"] if target.gpu else [f"{prefix}.c", "_record.c"]
     program = build(roomy(target, folder), folder, sources, "record.elf", options)
     said = execute(target, program)
     steps, batch, _ = inputs.shape
@@ -125,5 +133,8 @@ def record(
     return found, int(said.split()[-1])
 
 
-def _bits(values: Tensor) -> Tensor:
-    return values.contiguous().view(torch.int32)
+def _differing(found: Tensor, wanted: Tensor) -> int:
+    """How many numbers differ in a bit; NaN has many, which IEEE 754 leaves open."""
+    bits = (values.contiguous().view(torch.int32) for values in (found, wanted))
+    both_nan = torch.isnan(found) & torch.isnan(wanted)
+    return int((torch.ne(*bits) & ~both_nan).sum())

@@ -229,8 +229,12 @@ def _evaluate_special(x: Tensor, name: str) -> Tensor:
     own = _OWN.get(name)
     if own is not None:
         return own(x)
-    result: Tensor = _FUNCTIONS[name](x.double()).to(x.dtype)
+    result: Tensor = _FUNCTIONS[name](_wide(x)).to(x.dtype)
     return result
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float64))
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -278,7 +282,12 @@ _SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return grad * _SLOPES[ctx.name](*ctx.saved_tensors), None
+    x, y = ctx.saved_tensors
+    if ctx.name in _OWN:
+        return grad * _SLOPES[ctx.name](x, y), None
+    x = _wide(x)  # as the function is computed
+    slope = _SLOPES[ctx.name](x, _FUNCTIONS[ctx.name](x))
+    return (_wide(grad) * slope).to(grad.dtype), None
 
 
 _opaque.register_autograd(_derivative, setup_context=_keep)

@@ -24,7 +24,8 @@ def export(*arguments, cwd):
 def saved(tmp_path):
     from phc_snn.training.checkpoint import save_model
 
-    save_model(make(neurons=16), tmp_path / "run", scaling={"mean": [0.0] * 5, "scale": [1.0] * 5})
+    save_model(make(neurons=16), tmp_path / "run", classes=["left", "right", "none"],
+               scaling={"mean": [0.0] * 5, "scale": [1.0] * 5})  # fmt: skip
     return tmp_path / "run"
 
 
@@ -34,7 +35,10 @@ def test_writes_the_files(saved, tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == FILES
     content = json.loads((tmp_path / "c" / "metadata.json").read_text())
-    assert content["scaling"] == {"mean": [0.0] * 5, "scale": [1.0] * 5}
+    assert content["scaling"] == {
+        "formula": "(x - mean) / scale", "mean": [0.0] * 5, "scale": [1.0] * 5,
+    }  # fmt: skip
+    assert content["classes"] == ["left", "right", "none"]
     assert "the arithmetic was not compared with torch" in done.stdout.replace("\n", " ")
 
 
@@ -43,8 +47,8 @@ def test_warns_of_a_budget(saved, tmp_path):
     done = export(saved, "--flash", 1000, "--ram", 500, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "bytes passes the budget of 1,000" in said
-    assert "bytes passes the budget of 500" in said
+    assert "bytes exceed the budget of 1,000" in said
+    assert "bytes exceed the budget of 500" in said
 
 
 def damage_weights(run):
@@ -77,6 +81,12 @@ def other_neuron(run):
     (run / "model.json").write_text(json.dumps(content))
 
 
+def scale_by_nothing(run):
+    content = json.loads((run / "model.json").read_text())
+    content["scaling"]["scale"][2] = 0
+    (run / "model.json").write_text(json.dumps(content))
+
+
 def remove(run):
     (run / "model.safetensors").unlink()
 
@@ -89,6 +99,7 @@ def remove(run):
         (poison, "has NaN or Inf"),
         (inject, "neurons: got '8];};"),
         (other_neuron, "neuron: got '../../etc'"),
+        (scale_by_nothing, "scaling: got scale = [1.0, 1.0, 0,"),
         (remove, "does not exist"),
     ],
 )
@@ -106,11 +117,36 @@ def test_wrong_settings_are_one_line(saved, tmp_path):
         (["--name", "a b"], "name: got 'a b'"),
         (["--flash", 0], "flash: got 0"),
         (["--verify"], "verify: there is no test set"),
+        (["-o", "/proc/x"], "folder: cannot"),
+        (["-o", saved / "model.json"], "model.json is a file, expected a folder"),
     ):
         done = export(saved, "-o", "c", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert message in done.stderr
         assert not (tmp_path / "c" / "network.c").exists()
+
+
+def test_a_machine_that_computes_other_bits_gets_no_code(saved, tmp_path, monkeypatch):
+    from phc_snn.firmware import job
+
+    available(HOST)
+    config = job.ExportConfig(saved, out=tmp_path / "c", verify=True)
+    data = type("Data", (), {"test_x": torch.zeros(2, 9, 5)})
+    monkeypatch.setattr(job, "read_config", lambda path: {"data": "Gestures"})
+    monkeypatch.setattr(job, "read_test_set", lambda *arguments: data)
+    monkeypatch.setattr(job, "TARGETS", (HOST,))
+    done = job.export_run(config)
+    assert [found.target for found in done.verified] == [HOST.name]
+    wrong = phc.firmware.Verification(HOST.name, 100, {"voltage": 7, "spikes": 0}, 2, 1.0)
+    monkeypatch.setattr(job, "verify", lambda *arguments, **options: wrong)
+    config = job.ExportConfig(saved, out=tmp_path / "other", verify=True)
+    message = "verify: on this machine 7 of 100 numbers differ in a bit, and the self-test says 2"
+    with pytest.raises(ValueError, match=message):
+        job.export_run(config)
+    assert not (tmp_path / "other").exists()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"no machine to run on \(this machine: gcc, nm not found"):
+        job.export_run(config)
 
 
 @pytest.mark.slow

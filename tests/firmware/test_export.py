@@ -1,6 +1,8 @@
 """What is written, what is refused, and what it takes on a microcontroller."""
 
 import json
+import os
+import re
 
 import numpy as np
 import pytest
@@ -33,7 +35,8 @@ def test_files_say_what_they_are(tmp_path):
     assert (content["inputs"], content["neurons"], content["classes"]) == (5, 16, 3)
     assert content["connections"] == int((model.connectome.weight != 0).sum())
     assert content["deviation"]["steps"] == 60 * 4 * 16
-    assert phc.PHCSSM.from_config(content["model"]).network.features == 16
+    assert content["weights_sha256"] == library.weight_hash
+    assert len(library.weight_hash) == 64
     header = (library.folder / "motion.h").read_text()
     assert library.weight_hash in header
     assert "#define MOTION_INPUTS 5" in header
@@ -57,7 +60,9 @@ def test_every_symbol_is_prefixed(tmp_path):
     run(["gcc", "-std=c99", "-c", "motion.c", "-o", "motion.o"], tmp_path)
     listed = run(["nm", "--defined-only", "-g", "motion.o"], tmp_path)
     names = {line.split()[-1] for line in listed.splitlines()}
-    assert names == {f"motion_{x}" for x in ("reset", "step", "logits", "decide", "selftest")}
+    assert names == {
+        f"motion_{x}" for x in ("reset", "step", "logits", "clear_readout", "decide", "selftest")
+    }
 
 
 def test_the_example_streams(tmp_path):
@@ -102,10 +107,28 @@ def bad_nan():
         (lambda: make(neuron="lrcssm"), {}, ValueError, "LrcSSM sends rates, expected spikes"),
         (lambda: make(neuron="s5"), {}, ValueError, "neuron: S5 has no C code"),
         (lambda: make(neuron="pspikessm"), {}, ValueError, "neuron: PSpikeSSM has no C code"),
-        (make, {"name": "example_main"}, ValueError, "name: got 'example_main', a file of which"),
+        (make, {"name": "example_main"}, ValueError, "there would be another example_main.h"),
+        (make, {"name": "features"}, ValueError, "there would be another features.h"),
+        (make, {"name": "register"}, ValueError, "name: got 'register'"),
         (make, {"name": "math"}, ValueError, "name: got 'math'"),
-        (make, {"scaling": {"mean": torch.zeros(5)}}, ValueError, "scaling: got .*expected JSON"),
-        (make, {"scaling": {"mean": [float("nan")]}}, ValueError, "scaling: got .*expected JSON"),
+        (make, {"scaling": {"mean": torch.zeros(5)}}, ValueError, "scaling: got {'mean': tensor"),
+        (make, {"scaling": {"mean": [0.0] * 5}}, ValueError, "scaling: got {'mean': "),
+        (
+            make,
+            {"scaling": {"mean": float("nan"), "scale": 1}},
+            ValueError,
+            "scaling: got mean = nan, expected scale, and mean if there is one",
+        ),
+        (make, {"scaling": {"scale": [1.0] * 4}}, ValueError, r"scaling: got scale = \[1.0, "),
+        (make, {"scaling": {"scale": 0}}, ValueError, "scaling: got scale = 0, expected"),
+        (make, {"scaling": {"scale": 2, "formula": 3}}, ValueError, "scaling: got formula = 3"),
+        (make, {"classes": "abc"}, ValueError, "classes: got 'abc', expected 3 names"),
+        (make, {"classes": ["a", "b"]}, ValueError, r"classes: got \['a', 'b'\], expected 3 names"),
+        (make, {"inputs": np.zeros((4, 2, 5))}, TypeError, "inputs: got ndarray, expected a torch"),
+        (make, {"inputs": torch.zeros(0, 2, 5)}, ValueError, r"inputs: got shape \(0, 2, 5\)"),
+        (make, {"inputs": torch.zeros(4, 0, 5)}, ValueError, r"inputs: got shape \(4, 0, 5\)"),
+        (make, {"inputs": torch.zeros(4, 2, 6)}, ValueError, r"inputs: got shape \(4, 2, 6\)"),
+        (make, {"inputs": torch.full((4, 2, 5), torch.nan)}, ValueError, "inputs: has NaN or Inf"),
         (
             lambda: make(windows=2, window_steps=2**32),
             {},
@@ -141,9 +164,9 @@ def test_budget(neurons, tmp_path):
     assert budget.instructions > 1000
     assert library.warnings() == []
     assert library.warnings(flash=budget.flash + 1) == [
-        f"flash: {budget.flash:,} bytes comes near the budget of {budget.flash + 1:,}"
+        f"flash: {budget.flash:,} bytes come near the budget of {budget.flash + 1:,}"
     ]
-    assert "passes the budget" in library.warnings(ram=100)[0]
+    assert "exceed the budget" in library.warnings(ram=100)[0]
     assert f"{budget.flash:,} bytes of flash" in (tmp_path / "README.md").read_text()
 
 
@@ -153,6 +176,128 @@ def test_without_the_compiler_nothing_is_measured(tmp_path, monkeypatch):
     assert library.budget is None
     assert "arm-none-eabi-gcc" in library.warnings()[0]
     assert "Cortex-M4F" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_compiler_that_fails_is_no_reason_to_write_nothing(tmp_path, monkeypatch):
+    available(CORTEX_M4)
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "arm-none-eabi-gcc"
+    broken.write_text("#!/bin/sh\necho cannot read spec file >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    library = phc.export_c(make(), tmp_path / "out", name="motion")
+    assert library.budget is None
+    assert library.warnings() == [
+        "flash, stack and instructions were not measured: cannot read spec file"
+    ]
+
+
+def test_a_self_test_without_spikes_is_told(tmp_path):
+    model = make()
+    assert phc.export_c(model, tmp_path / "one", name="motion").selftest_spikes > 0
+    with torch.no_grad():
+        model.network.neuron.threshold.fill_(1e6)
+    library = phc.export_c(model, tmp_path / "two", name="motion")
+    assert library.selftest_spikes == 0
+    assert "no neuron fires in the self-test" in library.warnings()[0]
+
+
+@pytest.mark.parametrize("folder", ["", None, 3])
+def test_what_is_no_folder(folder):
+    with pytest.raises(ValueError, match=f"folder: got {folder!r}, expected the name of a folder"):
+        phc.export_c(make(), folder)
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
+    """Nothing of a first export, all of the one before: never half of each."""
+    from phc_snn import files
+
+    calls = []
+
+    def full(temporary, text, **options):
+        calls.append(temporary)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return original(temporary, text, **options)
+
+    original = files.Path.write_text
+    phc.export_c(make(), tmp_path / "there", name="motion")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
+    for place in ("new", "there"):
+        calls.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(files.Path, "write_text", full)
+            patched.setattr(
+                "phc_snn.firmware.export.measure_budget", raises(ChildProcessError("none"))
+            )
+            with pytest.raises(OSError, match=r"folder: cannot write to .*No space left"):
+                phc.export_c(make(delay=4), tmp_path / place, name="motion")
+    assert list((tmp_path / "new").iterdir()) == []
+    assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == before
+    phc.export_c(make(delay=4), tmp_path / "new", name="motion")
+
+
+def raises(error):
+    def function(*arguments):
+        raise error
+
+    return function
+
+
+def test_the_example_is_the_users(tmp_path):
+    phc.export_c(make(), tmp_path, name="motion")
+    (tmp_path / "example_main.c").write_text("mine")
+    phc.export_c(make(seed=2), tmp_path, name="motion")
+    assert (tmp_path / "example_main.c").read_text() == "mine"
+
+
+def test_the_page_says_how_input_is_scaled_and_what_classes_mean(tmp_path):
+    phc.export_c(
+        make(), tmp_path, name="motion", scaling={"mean": [1.0, 2.0, 3.0, 4.0, 5.0], "scale": 2},
+        classes=["rest", "left", "right"],
+    )  # fmt: skip
+    page = (tmp_path / "README.md").read_text()
+    assert "`(x - mean) / scale`" in page
+    assert "mean = [1.0, 2.0, 3.0, 4.0, 5.0]\nscale = 2\n" in page
+    assert "Classes: 0 rest, 1 left, 2 right." in page
+
+
+def test_names_of_a_users_neuron_that_are_taken(tmp_path):
+    """Coefficients and states go by their names, but not by those of others."""
+    from phc_snn.firmware.plan import RESERVED
+
+    text = phc.export_c(make(windows=2, window_steps=9), tmp_path, name="motion")
+    code = (text.folder / "motion.c").read_text() + (text.folder / "motion.h").read_text()
+    own = {word for word in re.findall(r"motion_([a-z_]+)", code) if word not in text.states}
+    tables = {"membrane_decay", "adaptation_decay", "adaptation_strength", "suppression_decay",
+              "suppression_strength", "threshold", "facilitation_decay", "recovery_decay",
+              "increment"}  # fmt: skip
+    assert {word for word in own if not word.endswith("_") and word not in tables} <= set(RESERVED)
+
+
+def test_names_that_a_neuron_gives_are_made_names_of_c():
+    from typing import NamedTuple
+
+    from phc_snn.firmware.plan import _named
+    from phc_snn.kernels.trace import Stage
+
+    class State(NamedTuple):
+        register: torch.Tensor
+        sent_0: torch.Tensor
+        steps: torch.Tensor
+
+    class Coefficients(NamedTuple):
+        weight: torch.Tensor
+        first_register: torch.Tensor
+        tau: torch.Tensor
+
+    values = [torch.zeros(2) for _ in range(3)]
+    stage = Stage(lambda: None, Coefficients(*values), State(*values))
+    states, tables = _named([stage, stage], 2)
+    assert [name for name, _ in states[:3]] == ["register_2", "own_sent_0", "steps_2"]
+    assert [table.name for table in tables[:3]] == ["weight_2", "own_first_register", "tau"]
+    every = [name for name, _ in states] + [table.name for table in tables]
+    assert len(set(every)) == 12
 
 
 def test_other_files_are_not_overwritten(tmp_path):
@@ -187,4 +332,4 @@ def test_a_network_beyond_the_budget_is_exported_with_a_warning(tmp_path):
     available(CORTEX_M4)
     library = phc.export_c(make(neurons=192), tmp_path, name="motion")
     assert library.budget.flash > 128 * 1024
-    assert "passes the budget" in library.warnings()[0]
+    assert "exceed the budget" in library.warnings()[0]

@@ -24,7 +24,7 @@ FUSED = ("fmadd", "fmsub", "fnmadd", "fnmsub", "vfma", "vfms", "vfnma", "vfnms",
 
 
 def source_of(model):
-    return Source(make_plan(model), "network", "test", golden(BitReference(model)))
+    return Source(make_plan(model), "network", "test", golden(BitReference(model)).hash)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_functions_and_tables_go_where_they_are_told_to(written):
 
     usual, told = sizes([]), sizes(places)
     assert told[".text"] == told.get(".rodata", 0) == 0
-    assert told[".fast_code"] == usual[".text"]
+    assert told[".fast_code"] >= 0.9 * usual[".text"]
     assert told[".fast_tables"] >= usual[".rodata"]
 
 
@@ -134,7 +134,12 @@ def test_other_weights_are_seen_by_the_selftest(written):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["-ffast-math"], "ffast-math"), (["-mfpmath=387"], "computed as float")],
+    [
+        (["-ffast-math"], "ffast-math"),
+        (["-freciprocal-math"], "ffast-math"),
+        (["-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"], "ffast-math"),
+        (["-mfpmath=387"], "computed as float"),
+    ],
 )
 def test_options_that_change_arithmetic_are_refused(options, message, written):
     available(HOST)
@@ -142,13 +147,133 @@ def test_options_that_change_arithmetic_are_refused(options, message, written):
         compile_only(HOST, written[0], options)
 
 
+def test_a_quotient_that_is_a_product_is_seen(written):
+    """clang does not say that it computes so: the self-test does."""
+    folder, model, source, names = written
+    other = source.code.replace("/ count", "* (1.0f / count)")
+    assert other != source.code
+    (folder / "network.c").write_text(other)
+    assert record(HOST, folder, model, names, signal(steps=3))[1] == 2
+
+
+@pytest.mark.parametrize("delay", [1, 100])
+def test_other_connections_are_seen_by_the_selftest(delay, tmp_path):
+    available(HOST)
+    model = make(delay=delay)
+    source, names = source_of(model), [name for name, _ in make_plan(model).states]
+    write_sources(tmp_path, source, names)
+    start = source.code.index("NETWORK_TABLE float network_weight[")
+    end = source.code.index("}", start)
+    first = source.code.index("{", start) + 1
+    weights = source.code[first:end].split(",")
+    halves = ",".join("0.5f" if weight.strip() else "" for weight in weights)
+    (tmp_path / "network.c").write_text(source.code[:first] + halves + source.code[end:])
+    assert record(HOST, tmp_path, model, names, signal(steps=3))[1] == 2
+
+
+def test_header_and_source_of_two_exports_do_not_compile(written):
+    available(HOST)
+    folder = written[0]
+    (folder / "network.h").write_text(source_of(make(neurons=16, seed=7)).header)
+    with pytest.raises(ChildProcessError, match=r"network.h and network.c are of two exports"):
+        compile_only(HOST, folder)
+
+
+def test_a_sample_that_is_not_finite_changes_nothing(written):
+    """Neither with options that let a compiler assume that there are none."""
+    available(HOST)
+    folder = written[0]
+    (folder / "main.c").write_text("""#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "network.h"
+int main(void)
+{
+    static network_state state, before;
+    float x[NETWORK_INPUTS] = {1.0f, 2.0f, -1.0f, 0.5f, 2.0f};
+    const float bad[3] = {NAN, INFINITY, -INFINITY};
+    int k, refused = 0, changed = 0;
+    network_reset(&state);
+    refused += network_step(&state, x);
+    before = state;
+    for (k = 0; k < 3; ++k) {
+        x[k] = bad[k];
+        refused += 10 * network_step(&state, x);
+        changed += memcmp(&before, &state, sizeof state) != 0;
+        x[k] = 1.0f;
+    }
+    refused += network_step(&state, x);
+    printf("%d %d %u", refused, changed, (unsigned)state.steps);
+    return 0;
+}
+""")
+    for options in ([], ["-ffinite-math-only"]):
+        program = build(HOST, folder, ["network.c", "main.c"], "main.elf", options)
+        assert run([str(program)], folder) == "30 0 2"
+
+
+@pytest.mark.parametrize("case", [{}, {"windows": 2, "window_steps": 9}])
+def test_a_cleared_readout_begins_a_decision(case, tmp_path):
+    """Neurons go on as they were; what is read out, and its steps, begin again."""
+    available(HOST)
+    model, x = make(**case), signal(steps=30)
+    source, names = source_of(model), [name for name, _ in make_plan(model).states]
+    write_sources(tmp_path, source, names)
+    program = (tmp_path / "_record.c").read_text()
+    clear = "if (t == 20) { network_clear_readout(&state); }\n"
+    (tmp_path / "_record.c").write_text(
+        program.replace("            network_step", clear + "            network_step")
+    )
+    found, _ = record(HOST, tmp_path, model, names, x)
+    reference = BitReference(model)
+    state = reference.initial_state(4)
+    for t, x_t in enumerate(x):
+        if t == 20:
+            state = state._replace(total=torch.zeros_like(state.total), steps=0)
+        logits, state = reference.step(x_t, state)
+        assert torch.equal(found["logits"][t], logits)
+    assert torch.equal(found["voltage"], trace(reference, x, names)["voltage"])
+
+
+def test_the_count_of_steps_ends_with_the_sums(written):
+    available(HOST)
+    folder, model = written[:2]
+    (folder / "main.c").write_text("""#include <stdio.h>
+#include <string.h>
+#include "network.h"
+int main(void)
+{
+    static network_state state;
+    float x[NETWORK_INPUTS] = {2.0f, 2.0f, -1.0f, 2.0f, 2.0f}, before[NETWORK_READ];
+    int k;
+    network_reset(&state);
+    network_step(&state, x);
+    state.steps = 0xfffffffeu;
+    network_step(&state, x);
+    memcpy(before, state.total, sizeof before);
+    for (k = 0; k < 50; ++k) {
+        network_step(&state, x);
+    }
+    printf("%lu %d", (unsigned long)state.steps, memcmp(before, state.total, sizeof before));
+    return 0;
+}
+""")
+    program = build(HOST, folder, ["network.c", "main.c"], "main.elf")
+    assert run([str(program)], folder) == "4294967295 0"
+    reference = BitReference(model)
+    state = reference.initial_state(1)._replace(steps=2**32 - 1)
+    _, after = reference.step(torch.ones(1, 5), state)
+    assert after.steps == 2**32 - 1
+    assert torch.equal(after.total, state.total)
+
+
 def test_a_processor_that_takes_small_numbers_for_zero_is_seen(written):
     """A mode of the processor, which another part of the program can set."""
     available(HOST)
     folder, model, _, names = written
-    main = (folder / "record.c").read_text()
+    main = (folder / "_record.c").read_text()
     set_mode = "{\n    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);"
-    (folder / "record.c").write_text(
+    (folder / "_record.c").write_text(
         main.replace("int main(void)\n{", f"int main(void)\n{set_mode}")
     )
     if platform.machine() != "x86_64":
@@ -178,8 +303,8 @@ def test_the_output_of_another_run_is_not_read(written):
     x = signal(steps=3)
     record(HOST, folder, model, names, x)
     assert (folder / "output.bin").stat().st_size > 0
-    main = (folder / "record.c").read_text()
-    (folder / "record.c").write_text(
+    main = (folder / "_record.c").read_text()
+    (folder / "_record.c").write_text(
         main.replace("int main(void)\n{", "int main(void)\n{ return 0;")
     )
     with pytest.raises(ChildProcessError, match="did not write all steps"):
@@ -192,7 +317,7 @@ def test_a_network_that_is_too_large_does_not_link(tmp_path):
     names = [name for name, _ in make_plan(model).states]
     write_sources(tmp_path, source_of(model), names)
     with pytest.raises(ChildProcessError, match="region `FLASH' overflowed"):
-        build(CORTEX_M4, tmp_path, ["network.c", "record.c"], "record.elf")
+        build(CORTEX_M4, tmp_path, ["network.c", "_record.c"], "record.elf")
 
 
 @pytest.mark.parametrize("case", [{}, {"windows": 2, "window_steps": 9, "delay": [1, 3] * 8}])
@@ -209,17 +334,19 @@ def test_sanitizers_find_nothing(case, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["clang -std=c99", "g++ -x c++ -std=c++17 -fsyntax-only", "gcc -O3 -std=c11"]
+    "command",
+    ["clang -std=c99", "gcc -O3 -std=c11", "g++ -x c++ -std=c++17 -fsyntax-only"],
 )
 def test_other_compilers(command, written):
     folder = written[0]
     compiler, *options = command.split()
     if subprocess.run(["which", compiler], capture_output=True, check=False).returncode:
         pytest.skip(f"{compiler} not found")
-    if compiler == "g++":  # the header alone: the source is C
+    if compiler == "g++":  # the header in a program, and the source, which a GPU takes as C++
         (folder / "user.cpp").write_text(
             '#include "network.h"\nint f() { return network_selftest(nullptr); }\n'
         )
         run([compiler, *options, *WARNINGS, "user.cpp"], folder)
+        run([compiler, *options, *WARNINGS, "network.c"], folder)
         return
     run([compiler, *options, *WARNINGS, "-O2", "-c", "network.c", "-o", "network.o"], folder)
