@@ -9,6 +9,7 @@
 import argparse
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,7 @@ def _uea(data: str, ours: dict[str, Any]) -> str:
         rows.append((f"**{name}**{of}", *_accuracies(best)))
     seeds = sorted({seed for r in ours.values() for seed in r["grid"]["seed"]})
     text = f"## {data}\n\nBy the [published protocol](uea.md), seeds {_listed(seeds)}.\n"
-    missing = {json.dumps(r["split"]["missing"]) for r in ours.values() if r.get("split")}
-    for lacking in missing - {"{}"}:
-        parts = ", ".join(f"{n} of {part}" for part, n in json.loads(lacking).items())
-        text += f"Ours are without samples that were not at hand: {parts}.\n"
+    text += _lacking(ours.values())
     text += "\n" + as_table(("model", "test", "validation", "parameters"), rows)
     for name, result in ours.items():
         if len(result["groups"]) > 1:
@@ -140,6 +138,16 @@ def _others(results: dict[str, Any]) -> str:
     return "## Other sets\n\n" + as_table(head, rows)
 
 
+def _lacking(results: Iterable[dict[str, Any]]) -> str:
+    """Lines on what was not at hand of the published splits."""
+    missing = {json.dumps(r["split"]["missing"]) for r in results if r.get("split")}
+    text = ""
+    for lacking in sorted(missing - {"{}"}):
+        parts = ", ".join(f"{n} of {part}" for part, n in json.loads(lacking).items())
+        text += f"Ours are without samples that were not at hand: {parts}.\n"
+    return text
+
+
 def _ablations(name: str, result: dict[str, Any]) -> str:
     """What `benchmarks.ablations` measured."""
     rows = [
@@ -154,7 +162,7 @@ def _ablations(name: str, result: dict[str, Any]) -> str:
         f"`benchmarks/configs/{base}.toml` and one change to it at a time, seeds "
         f"{_listed(result['grid']['seed'])} (`python -m benchmarks.ablations`). The mean of the "
         f"unchanged runs has a standard error of {100 * error:.1f} points: smaller differences say "
-        "nothing.\n\n"
+        f"nothing.\n{_lacking([result])}\n"
     )
     return text + as_table(("change", "validation", "test", "parameters"), rows)
 
