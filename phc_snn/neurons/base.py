@@ -153,12 +153,13 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         self.reset_rule = rule
         if len(self.RESETS) > 1:
             # snnTorch saves the mechanism; the rest of the rule has to be known as well.
-            options = torch.tensor([reset_delay, reset_input])
-            self.register_buffer("reset_options", options)
+            self.keep_option("reset_options", reset_delay, reset_input)
         if surrogate_disable:
             self.spike_grad = heaviside  # snnTorch's own returns float32 for any input
         # snnTorch keeps every neuron ever made in one list, so none is ever freed.
         SpikingNeuron.instances.remove(self)
+
+    _options: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show `NeuronOptions` in the signature of each model, for ``help`` and editors."""
@@ -284,14 +285,26 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         other = []
-        for name in ("reset_mechanism_val", "reset_options"):
+        for name in ("reset_mechanism_val", *self._options):
             saved, own = state_dict.get(prefix + name), getattr(self, name, None)
             if saved is not None and own is not None and saved.tolist() != own.tolist():
-                other.append(f"{prefix}{name}")
+                other.append(name)
         if other:
+            named = ", ".join(prefix + name for name in other)
+            kinds = " and ".join(dict.fromkeys(name.split("_")[0] for name in other))
             args[-1].append(
-                f"{', '.join(other)}: the saved neuron has another reset than this one, "
-                f"{self.reset_rule}; build the module with the reset that it was saved with"
+                f"{named}: the saved neuron has another {kinds} than this one, {self}; build the "
+                f"module with the {kinds} that it was saved with"
             )
             return
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def keep_option(self, name: str, *numbers: int) -> None:
+        """Save what equations hang on beside the parameters: another one refuses to be loaded.
+
+        Args:
+            name: What it is, and an ending: ``"reset_options"``.
+            numbers: What it is set to.
+        """
+        self.register_buffer(name, torch.tensor(numbers))
+        self._options = (*self._options, name)

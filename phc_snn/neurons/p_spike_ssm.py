@@ -157,6 +157,7 @@ class PSpikeSSM(Neuron):
                 f"{get_args(Discretization)}"
             )
         self.modes, self.discretization = modes, discretization
+        self.keep_option("discretization_option", get_args(Discretization).index(discretization))
         self.gelu, self.bidirectional = gelu, bidirectional
         self.register_buffer("first_draws", first_counters(features, seed))
 

@@ -1,7 +1,7 @@
 """S5: one diagonal state-space model for all inputs, started from HiPPO-LegS."""
 
 import math
-from typing import Literal, Unpack
+from typing import Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -71,11 +71,12 @@ class S5(MixingDiagonal):
         super().__init__(features, **options)
         self.states = features if states is None else states
         check_positive("states", self.states)
-        if discretization not in ("zoh", "bilinear"):
+        if discretization not in get_args(Discretization):
             raise ValueError(
                 f"discretization: got {discretization!r}, expected 'zoh' or 'bilinear'"
             )
         self.discretization = discretization
+        self.keep_option("discretization_option", get_args(Discretization).index(discretization))
         if time_step is None:
             time_step = log_uniform(self.states, 0.001, 0.1, generator)
         type(self).time_step.create(self, self.states, time_step)

@@ -254,3 +254,12 @@ def test_reset_and_detach_reach_snntorch_neurons_of_the_tree():
     phc.reset(net)
     assert_same_bits(net(x), first)
     assert bool(other.mem.any()), "a neuron outside the tree was cleared"
+
+
+@pytest.mark.parametrize("kind", [phc.S5, phc.PSpikeSSM])
+def test_a_state_dict_of_another_discretization_is_refused(kind):
+    """Its parameters have the same shapes, and mean something else."""
+    saved = kind(4, discretization="bilinear").state_dict()
+    kind(4, discretization="bilinear").load_state_dict(saved)
+    with pytest.raises(RuntimeError, match="the saved neuron has another discretization than this"):
+        kind(4).load_state_dict(saved)

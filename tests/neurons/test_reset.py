@@ -180,7 +180,7 @@ def test_functional_gradients_pass_a_reset(delayed):
 )
 def test_a_state_dict_of_another_reset_is_refused(other):
     saved = phc.LIF(4, reset_mechanism="subtract").state_dict()
-    with pytest.raises(RuntimeError, match="the saved neuron has another reset than this one, R"):
+    with pytest.raises(RuntimeError, match="the saved neuron has another reset than this one, L"):
         phc.LIF(4, **other).load_state_dict(saved)
     saved = phc.CubaLIF(4, reset_mechanism="zero", reset_input=True).state_dict()
     with pytest.raises(RuntimeError, match="reset_options: the saved neuron has another reset"):
