@@ -155,14 +155,17 @@ def _ablations(name: str, result: dict[str, Any]) -> str:
          _count(group["runs"][0]["parameters"]))
         for group in result["groups"]
     ]  # fmt: skip
-    error = result["groups"][0]["validation"][1] / len(result["grid"]["seed"]) ** 0.5
+    # Of a difference of two means, both of which were drawn.
+    unchanged, share = result["groups"][0], (2 / len(result["grid"]["seed"])) ** 0.5
+    errors = [100 * share * unchanged[part][1] for part in ("validation", "test")]
     base = name.removesuffix(_ABLATIONS)
     text = (
         f"## What each part is worth: {base}\n\n"
         f"`benchmarks/configs/{base}.toml` and one change to it at a time, seeds "
-        f"{_listed(result['grid']['seed'])} (`python -m benchmarks.ablations`). The mean of the "
-        f"unchanged runs has a standard error of {100 * error:.1f} points: smaller differences say "
-        f"nothing.\n{_lacking([result])}\n"
+        f"{_listed(result['grid']['seed'])} (`python -m benchmarks.ablations`). By the spread of "
+        f"the unchanged runs a difference has a standard error of {errors[0]:.1f} points "
+        f"(validation) and {errors[1]:.1f} (test): what is not well above says nothing.\n"
+        f"{_lacking([result])}\n"
     )
     return text + as_table(("change", "validation", "test", "parameters"), rows)
 

@@ -27,6 +27,7 @@ def gestures(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor
 def main(out: Path, small: bool = False) -> None:
     generator = torch.Generator().manual_seed(0)
     steps, epochs = (40, 30) if small else (100, 120)
+    names = ["slow", "medium", "fast"]
     x, labels = gestures(60, steps, generator)
     test_x, test_labels = gestures(30, steps, generator)
     model = phc.PHCSSM(3, 3, neurons=16, generator=generator)
@@ -39,13 +40,11 @@ def main(out: Path, small: bool = False) -> None:
     with torch.no_grad():
         decided = model(test_x, solver=phc.Sequential()).logits.argmax(-1)
     print(f"accuracy step by step: {float((decided == test_labels).double().mean()):.2f}")
-    library = phc.export_c(
-        model, out / "gesture", name="gesture", inputs=test_x, classes=["slow", "medium", "fast"]
-    )
+    library = phc.export_c(model, out / "gesture", name="gesture", inputs=test_x, classes=names)
     print(f"{library.folder / 'gesture.c'}: {library.connections} connections; {library.budget}")
     for target in (HOST, CORTEX_A76, CORTEX_M4, GPU):
         if target.missing:
-            print(f"{target.name}: {', '.join(target.missing)} not found")
+            print(f"{target.name}: there is no {', no '.join(target.missing)}")
             continue
         found = verify(model, test_x, target)
         differing = sum(found.differing.values())
@@ -59,12 +58,10 @@ def main(out: Path, small: bool = False) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     upper.plot(test_x[:, 0])
-    upper.set(
-        ylabel="sensor", title=f"A recording of class {int(test_labels[0])}, sample by sample"
-    )
-    lower.plot(torch.stack(path), label=["slow", "medium", "fast"])
+    upper.set(ylabel="sensor", title=f"A {names[int(test_labels[0])]} movement, sample by sample")
+    lower.plot(torch.stack(path), label=names)
     lower.set(xlabel="time step", ylabel="share of the softmax", ylim=(0, 1))
-    lower.legend(loc="upper left")
+    lower.legend(loc="center right")
     out.mkdir(parents=True, exist_ok=True)
     picture = out / "train_to_microcontroller.png"
     figure.savefig(picture, dpi=130)

@@ -14,12 +14,14 @@ def metadata(
     plan: Plan,
     scaling: Mapping[str, Any] | None,
     classes: Sequence[str] | None,
+    prepared: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     model = plan.model
     return {
         "name": library.name,
         "phc_snn": library.version,
         "weights_sha256": library.weight_hash,
+        "build": library.build,
         "flags": list(FLAGS),
         "inputs": model.in_features,
         "neurons": model.network.features,
@@ -30,6 +32,7 @@ def metadata(
         "connections": library.connections,
         "states": list(library.states),
         "scaling": scaling and {"formula": _formula(scaling), **scaling},
+        "prepared": prepared and dict(prepared),
         "budget": library.budget and asdict(library.budget),
         "deviation": library.deviation and asdict(library.deviation),
     }
@@ -49,12 +52,17 @@ def example(name: str) -> str:
 
 #include "{name}.h"
 
-/* Stands for a sensor: puts the next sample into x, and returns 0 at the end. */
+/* Stands for a sensor: puts the next sample into x, scaled as README.md says, and returns 0 at the
+ * end. Numbers are read with spaces between them. */
 static int read_sample(float x[{big}_INPUTS])
 {{
     int k;
     for (k = 0; k < {big}_INPUTS; ++k) {{
-        if (scanf("%f", &x[k]) != 1) {{
+        const int found = scanf("%f", &x[k]);
+        if (found != 1) {{
+            if (found == 0 || k > 0) {{
+                printf("expected %d numbers a sample\\n", {big}_INPUTS);
+            }}
             return 0;
         }}
     }}
@@ -89,6 +97,7 @@ def readme(
     plan: Plan,
     scaling: Mapping[str, Any] | None,
     classes: Sequence[str] | None,
+    prepared: Mapping[str, Any] | None,
 ) -> str:
     name, model = library.name, plan.model
     lines = [
@@ -96,7 +105,7 @@ def readme(
         "",
         f"A recurrent spiking network as C99: {model.in_features} inputs, "
         f"{model.network.features} neurons, {model.num_classes} classes. Written by phc_snn "
-        f"{library.version}; weights SHA-256 {library.weight_hash}.",
+        f"{library.version}; weights SHA-256 {library.weight_hash}, build {library.build}.",
         "",
         "```",
         f"cc {' '.join(FLAGS)} -O2 {name}.c example_main.c -o example -lm",
@@ -106,7 +115,7 @@ def readme(
         "source refuses `-ffast-math` and extended precision, and asks for no contraction;",
         f"call `{name}_selftest(&state)` once on the device: 0 where all bits are right.",
         "",
-        *_input(scaling),
+        *_input(scaling, prepared),
         *_classes(classes),
         "Samples come one at a time:",
         "",
@@ -145,11 +154,22 @@ def readme(
     return "\n".join(lines) + "\n"
 
 
-def _input(scaling: Mapping[str, Any] | None) -> list[str]:
+def _input(scaling: Mapping[str, Any] | None, prepared: Mapping[str, Any] | None) -> list[str]:
+    before = []
+    if prepared:
+        before = [
+            "Recordings have to be prepared as they were in training, before all else:",
+            "",
+            "```",
+            *(f"{part} = {value}" for part, value in prepared.items()),
+            "```",
+            "",
+        ]
     if scaling is None:
-        return ["The input has to be scaled as it was in training.", ""]
+        return [*before, "The input has to be scaled as it was in training.", ""]
     parts = [f"{part} = {scaling[part]}" for part in ("mean", "scale") if part in scaling]
     return [
+        *before,
         f"The input has to be scaled as it was in training, `{_formula(scaling)}` with",
         "",
         "```",

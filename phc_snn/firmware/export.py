@@ -1,7 +1,6 @@
 """`export_c`: a trained model as a C99 library, and what is known about it."""
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,7 @@ from torch import Tensor
 from phc_snn.files import write_texts
 from phc_snn.firmware.budget import measure_budget
 from phc_snn.firmware.documents import example, metadata, readme
-from phc_snn.firmware.golden import golden
-from phc_snn.firmware.library import check_name
+from phc_snn.firmware.names import check_name
 from phc_snn.firmware.reference import BitReference, check_recordings, trace
 from phc_snn.firmware.result import CLibrary, Deviation
 from phc_snn.firmware.source import Source
@@ -30,6 +28,7 @@ def export_c(
     inputs: Tensor | None = None,
     scaling: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
+    prepared: Mapping[str, Any] | None = None,
 ) -> CLibrary:
     """Write a model as a C99 library that computes its bits: no allocation, float32, one state.
 
@@ -51,6 +50,8 @@ def export_c(
             scale``; ``{"formula": "..."}`` beside it if it is another one. For ``metadata.json``
             and the page.
         classes: Names of the classes, for the same.
+        prepared: What else was done to recordings before that, JSON values by their names: for
+            the same.
 
     Raises:
         TypeError: Something else than a `PHCSSM`.
@@ -69,8 +70,7 @@ def export_c(
     place, reference = check_export(model, folder, name, scaling, classes)
     plan, model = reference.plan, reference.model
     version = _version()
-    wanted = golden(reference)
-    source = Source(plan, name, version, wanted.hash)
+    source = Source(reference, name, version)
     budget, unmeasured = None, ""
     try:
         budget = measure_budget(source.code, source.header, name)
@@ -81,19 +81,24 @@ def export_c(
         name,
         version,
         source.weight_hash,
+        source.build,
         tuple(state for state, _ in plan.states),
         int((plan.weight != 0).sum()),
-        wanted.spikes,
+        source.selftest_spikes,
         budget,
         unmeasured,
         None if inputs is None else deviation(model, inputs),
     )
-    about = json.dumps(metadata(library, plan, scaling, classes), indent=2, allow_nan=False)
+    content = metadata(library, plan, scaling, classes, prepared)
+    try:
+        about = json.dumps(content, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"prepared: got {prepared!r}, expected JSON values ({error})") from error
     texts = {
         "metadata.json": about + "\n",
         f"{name}.h": source.header,
         f"{name}.c": source.code,
-        "README.md": readme(library, plan, scaling, classes),
+        "README.md": readme(library, plan, scaling, classes, prepared),
     }
     if not (place / "example_main.c").exists():
         texts["example_main.c"] = example(name)
@@ -124,17 +129,21 @@ def _check_scaling(scaling: Any, inputs: int) -> None:
     """Refuse what cannot be applied to a sample."""
     if scaling is None:
         return
-    expected = f"scale, and mean if there is one: a finite number, or {inputs}, no scale 0"
+    expected = f"scale, and mean if there is one: a number, or {inputs}, no scale 0"
     if not isinstance(scaling, Mapping) or not {"scale"} <= set(scaling) <= set(_SCALING):
         raise ValueError(f"scaling: got {scaling!r}, expected {expected}")
     for part in ("mean", "scale"):
         values = scaling.get(part, 0.0 if part == "mean" else None)
         each = values if isinstance(values, list | tuple) else [values] * inputs
-        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in each)
+        numbers = all(map(_is_number, each))
         if not numbers or len(each) != inputs or (part == "scale" and 0 in each):
             raise ValueError(f"scaling: got {part} = {values!r}, expected {expected}")
     if not isinstance(scaling.get("formula", ""), str):
         raise ValueError(f"scaling: got formula = {scaling['formula']!r}, expected text")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e38
 
 
 _SCALING = ("mean", "scale", "formula")
@@ -160,6 +169,9 @@ def _check_folder(folder: Path | str, name: str) -> Path:
     if place.exists() and not place.is_dir():
         raise ValueError(f"folder: {place} is a file, expected a folder, or none yet")
     files = (f"{name}.h", f"{name}.c", "example_main.c", "README.md", "metadata.json")
+    for file in files:
+        if (place / file).exists() and not (place / file).is_file():
+            raise ValueError(f"folder: {place / file} is no file; choose another folder")
     there = [file for file in files if (place / file).exists()]
     if not there:
         return place

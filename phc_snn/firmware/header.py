@@ -57,7 +57,9 @@ def header(library: Library) -> list[str]:
         "",
         "/* Everything that is carried from one step to the next. The caller owns it. */",
         "typedef struct {",
+        "    /* What the equations of neurons and synapses carry, and what is on its way. */",
         *fields,
+        "    /* What is read. */",
         f"    float total[{big}_READ];             /* sums over time that are read out */",
         "    uint32_t steps; /* stops at the largest number */",
         f"    float voltage[{big}_NEURONS];        /* of the last step */",
@@ -67,7 +69,8 @@ def header(library: Library) -> list[str]:
         "/* At rest, nothing read out. Call it before the first step of a sequence. */",
         f"{big}_CODE void {p}_reset({p}_state *state);",
         "",
-        "/* One time step. 0, or 1 if a number is NaN or infinite: then nothing has happened. */",
+        "/* One time step. 0, or 1 if x has NaN or Inf, or numbers so large that the encoder",
+        " * overflows: then nothing has happened. */",
         f"{big}_CODE int {p}_step({p}_state *state, const float x[{big}_INPUTS]);",
         "",
         *_what_logits_say(library),
@@ -106,5 +109,5 @@ def _what_logits_say(library: Library) -> list[str]:
         )
     return [
         "/* One number for each class, the largest decides. Of",
-        f" * {of}. */",
+        f" * {of}; before the first step, of zeros. */",
     ]

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from phc_snn.data import EVENT_SETS, stacked
+from phc_snn.data import EVENT_SETS
 from phc_snn.firmware.export import check_export, export_c
 from phc_snn.firmware.result import FLASH, RAM, CLibrary
 from phc_snn.firmware.targets import TARGETS
@@ -27,7 +29,7 @@ class ExportConfig:
 
     checkpoint: Path = required("A run's folder, or the model in it.")
     out: Path = setting(Path("firmware"), "Folder for the C files.", short="-o")
-    name: str = setting("network", "Prefix of files and symbols.")
+    name: str = setting("network", "Prefix of files and symbols, in lower case.")
     verify: bool = setting(
         False, "Run the test set here, in QEMU and on a GPU, and compare every bit."
     )
@@ -72,6 +74,7 @@ def export_run(
     data, classes, scaling = (saved.get(part) for part in ("data", "classes", "scaling"))
     if isinstance(data, str) and data in EVENT_SETS and isinstance(scaling, dict):
         scaling = {**scaling, "formula": "log(1 + count) / scale"}
+    prepared = _prepared(saved)
     check_export(model, config.out, config.name, scaling, classes)
     notes: list[str] = []
     inputs: Tensor | None = None
@@ -80,7 +83,11 @@ def export_run(
     else:
         progress("reading the test set")
         measured = MeasureConfig(config.checkpoint, data_dir=config.data_dir)
-        samples = stacked(read_test_set(measured, saved, model).test_x)
+        samples = read_test_set(measured, saved, model).test_x
+        if not isinstance(samples, Tensor):
+            steps = min(map(len, samples))
+            notes.append(f"test recordings were compared on their first {steps} steps")
+            samples = torch.stack([sample[:steps] for sample in samples])
         inputs = samples.transpose(0, 1)  # time first
     verified = []
     if config.verify:
@@ -89,16 +96,29 @@ def export_run(
         verified = _verify(model, inputs, config.name, notes, progress)
     progress("writing the C code")
     library = export_c(
-        model, config.out, name=config.name, inputs=inputs, scaling=scaling, classes=classes
-    )
+        model, config.out, name=config.name, inputs=inputs, scaling=scaling, classes=classes,
+        prepared=prepared,
+    )  # fmt: skip
     return Exported(library, verified, [*notes, *library.warnings(config.flash, config.ram)])
+
+
+def _prepared(saved: dict[str, Any]) -> dict[str, Any] | None:
+    """What was done to recordings before they were scaled: frames, bands, averages."""
+    found = {}
+    for part in ("events", "series", "pixels", "speech"):
+        values = saved.get(part)
+        if isinstance(values, dict):
+            values = {name: value for name, value in values.items() if value is not None}
+        if values:
+            found[part] = values
+    return found or None
 
 
 def _verify(
     model: PHCSSM, inputs: Tensor, name: str, notes: list[str], progress: Callable[[str], None]
 ) -> list[Verification]:
     """Run every machine that is there."""
-    lacking = [f"{target.name}: {', '.join(target.missing)} not found" for target in TARGETS]
+    lacking = [f"{target.name}: there is no {', no '.join(target.missing)}" for target in TARGETS]
     if all(target.missing for target in TARGETS):
         raise ValueError(f"verify: there is no machine to run on ({'; '.join(lacking)})")
     verified = []
@@ -107,7 +127,11 @@ def _verify(
             notes.append(f"not run on {lacks}")
             continue
         progress(f"running it on {target.name}")
-        found = verify(model, inputs, target, name=name)
+        try:
+            found = verify(model, inputs, target, name=name)
+        except ChildProcessError as error:  # a tool that does not work says nothing of the code
+            notes.append(f"not run on {target.name}: {str(error).strip().splitlines()[-1]}")
+            continue
         if not found.exact:
             raise ValueError(
                 f"verify: on {found.target} {sum(found.differing.values()):,} of "
@@ -115,4 +139,6 @@ def _verify(
                 f"{found.selftest}; nothing was written"
             )
         verified.append(found)
+    if not verified:
+        raise ValueError(f"verify: it ran on no machine ({'; '.join(notes)})")
     return verified

@@ -4,11 +4,13 @@ import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from phc_snn.firmware.names import RESERVED
 from phc_snn.kernels import UntraceableError
 from phc_snn.kernels.program import Program, network
 from phc_snn.kernels.trace import Stage, is_delay
@@ -19,19 +21,6 @@ NEURONS = 1024
 
 STEPS = 2**32 - 1
 """The most that the state counts."""
-RESERVED = (
-    # Members that every state has, tables and functions of every library.
-    *("total", "steps", "voltage", "spikes", "state", "input", "first", "post", "weight", "read"),
-    *("reset", "step", "logits", "decide", "selftest", "hash", "encode", "finite", "power_of_two"),
-    *("clear_readout", "read_scale", "encoder_weight", "encoder_bias", "encoder_scale"),
-    *("encoder_shift", "decoder_weight", "decoder_bias"),
-    # Words of C.
-    *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"),
-    *("enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"),
-    *("restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef"),
-    *("union", "unsigned", "void", "volatile", "while"),
-)
-"""What no state and no coefficient can be called."""
 
 
 @dataclass(frozen=True)
@@ -177,13 +166,15 @@ def _named(stages: list[Stage], neurons: int) -> tuple[list[tuple[str, Tensor]],
     """States and coefficients of stages that are no delays, by names that differ."""
     states: list[tuple[str, Tensor]] = []
     tables: list[Table] = []
-    taken = dict.fromkeys(RESERVED, 1)
+    taken = set(RESERVED)
 
     def own(name: str) -> str:
-        """The name, numbered if it was given before."""
+        """The name, numbered if another has it."""
         name = re.sub(r"^(sent|slot|lead|first)_", r"own_\1_", name)  # these are ours
-        taken[name] = taken.get(name, 0) + 1
-        return name if taken[name] == 1 else f"{name}_{taken[name]}"
+        numbered = (f"{name}_{number}" for number in count(2))
+        found = name if name not in taken else next(n for n in numbered if n not in taken)
+        taken.add(found)
+        return found
 
     for stage in stages:
         if is_delay(stage):

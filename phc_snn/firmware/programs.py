@@ -163,7 +163,7 @@ int main()
 
 
 def count_program(prefix: str) -> str:
-    """A program for the board that counts what steps take."""
+    """A program for the board that counts what the self-test and steps take."""
     big = prefix.upper()
     return f"""#include <stdint.h>
 #include <stdio.h>
@@ -173,6 +173,9 @@ def count_program(prefix: str) -> str:
 #define RELOAD (*(volatile uint32_t *)0xE000E014u)
 #define VALUE (*(volatile uint32_t *)0xE000E018u)
 
+#define DEEPEST 65536u
+#define PAINT 0xA5u
+
 static {prefix}_state state;
 
 int main(void)
@@ -180,6 +183,17 @@ int main(void)
     float x[{big}_INPUTS];
     uint32_t random = 1u, began, ticks = 0u;
     unsigned int t, k;
+    unsigned char *top;
+    volatile unsigned char *at;
+    int failed;
+    /* Below the stack nothing is kept: what is overwritten there, calls took. */
+    __asm__ volatile("mov %0, sp" : "=r"(top));
+    for (at = top - DEEPEST; at < top; ++at) {{
+        *at = PAINT;
+    }}
+    failed = {prefix}_selftest(&state);
+    for (at = top - DEEPEST; at < top && *at == PAINT; ++at) {{
+    }}
     {prefix}_reset(&state);
     RELOAD = 0xFFFFFFu;
     VALUE = 0u;
@@ -193,7 +207,8 @@ int main(void)
         {prefix}_step(&state, x);
         ticks += (began - VALUE) & 0xFFFFFFu;
     }}
-    printf("%u %u 200\\n", (unsigned)sizeof state, (unsigned)ticks);
+    printf("%d %u %u %u 200\\n", failed, (unsigned)sizeof state, (unsigned)(top - at),
+           (unsigned)ticks);
     return 0;
 }}
 """

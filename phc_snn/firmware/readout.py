@@ -1,5 +1,7 @@
 """What comes after a step, as C99: the sums that are read out, logits, and the self-test."""
 
+from collections.abc import Sequence
+
 from phc_snn.firmware.library import Library
 from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.printer import real
@@ -99,20 +101,28 @@ def logits(library: Library) -> list[str]:
     return lines
 
 
-def selftest(library: Library, golden: int) -> list[str]:
+def selftest(library: Library, hashing: Sequence[str], golden: int) -> list[str]:
     p, big = library.prefix, library.big
     return [
-        "/* FNV-1a over the bits of numbers. */",
+        "/* FNV-1a, the lowest byte first. */",
+        f"static {big}_CODE uint32_t {p}_hash_word(uint32_t hash, uint32_t word)",
+        "{",
+        "    unsigned int k;",
+        "    for (k = 0; k < 4; ++k) {",
+        "        hash = (hash ^ (word >> (8u * k) & 0xffu)) * 16777619u;",
+        "    }",
+        "    return hash;",
+        "}",
+        "",
+        "/* The bits of numbers. */",
         f"static {big}_CODE uint32_t {p}_hash(uint32_t hash, const float *values,",
         "    unsigned int count)",
         "{",
-        "    unsigned int i, k;",
+        "    unsigned int i;",
         "    for (i = 0; i < count; ++i) {",
         "        uint32_t word;",
         "        memcpy(&word, &values[i], sizeof word);",
-        "        for (k = 0; k < 4; ++k) {",
-        "            hash = (hash ^ (word >> (8u * k) & 0xffu)) * 16777619u;",
-        "        }",
+        f"        hash = {p}_hash_word(hash, word);",
         "    }",
         "    return hash;",
         "}",
@@ -125,6 +135,7 @@ def selftest(library: Library, golden: int) -> list[str]:
         "    /* (1 + e)(1 - e) rounds to 1: fused with the subtraction it is -e*e, not 0. */",
         "    volatile float more = 1.0001220703125f, less = 0.9998779296875f, one = 1.0f;",
         "    volatile float tiny = FLT_MIN, half;",
+        f"    {p}_reset(state);",
         "    if (more * less - one != 0.0f) {",
         "        return 1;",
         "    }",
@@ -132,7 +143,8 @@ def selftest(library: Library, golden: int) -> list[str]:
         "    if (half == 0.0f || half + half != tiny) {",
         "        return 3;",
         "    }",
-        f"    {p}_reset(state);",
+        "    /* The numbers that all hangs on, then what is computed of them. */",
+        *(f"    {line}" for line in hashing),
         f"    for (t = 0; t < {selftest_steps(library.plan)}u; ++t) {{",
         f"        for (k = 0; k < {big}_INPUTS; ++k) {{",
         "            random = random * 1664525u + 1013904223u;",

@@ -93,8 +93,18 @@ class BitReference:
 
     @torch.no_grad()
     def advance(self, x_t: Tensor, state: BitState) -> tuple[Tensor, Tensor, Tensor, BitState]:
-        """As `step`: spikes and voltage (B, N), logits, and the new state."""
-        driven = self._circuit.driven(self.encode(x_t))
+        """As `step`: spikes and voltage (B, N), logits, and the new state.
+
+        Raises:
+            ValueError: NaN or Inf, or numbers that overflow in the encoder, as the C code refuses.
+        """
+        current = self.encode(x_t)
+        if not bool(torch.isfinite(current).all()):
+            raise ValueError(
+                "x_t: has NaN or Inf, or numbers so large that the encoder overflows; the C code "
+                "refuses such a sample"
+            )
+        driven = self._circuit.driven(current)
         spikes, voltage, _, network = self._circuit.advance(driven, state.network, OneStep())
         model = self.model
         read = (voltage if model.readout == "voltage" else spikes)[:, model.neurons_read]
@@ -160,7 +170,7 @@ def check_recordings(model: PHCSSM, inputs: Tensor) -> Tensor:
         )
     found = inputs.detach().to("cpu", torch.float32)
     if not bool(torch.isfinite(found).all()):
-        raise ValueError("inputs: has NaN or Inf, expected finite numbers; clean it")
+        raise ValueError("inputs: has NaN or Inf in float32, expected finite numbers; clean it")
     return found
 
 

@@ -38,6 +38,7 @@ class CLibrary:
         name: Prefix of every symbol, and of the files.
         version: Of phc_snn.
         weight_hash: SHA-256 of the weights.
+        build: A hash of header and source, which both have, and the metadata.
         states: Names of what the state holds of each neuron, beside voltage and spikes.
         connections: Weights of the connectome that are not zero.
         selftest_spikes: Spikes that the connectome passes on in the self-test.
@@ -50,6 +51,7 @@ class CLibrary:
     name: str
     version: str
     weight_hash: str
+    build: str
     states: tuple[str, ...]
     connections: int
     selftest_spikes: int
@@ -62,8 +64,8 @@ class CLibrary:
         found = []
         if not self.selftest_spikes:
             found.append(
-                "no neuron fires in the self-test, which then says nothing of the connectome; "
-                "trained as it is, the network may be silent"
+                "no neuron fires in the self-test, which then computes nothing of the connectome; "
+                "the network may be silent"
             )
         if self.budget is None:
             return [*found, f"flash, stack and instructions were not measured: {self.unmeasured}"]

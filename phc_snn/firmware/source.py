@@ -5,35 +5,40 @@ import hashlib
 import torch
 from torch import Tensor
 
+from phc_snn.firmware.golden import golden
 from phc_snn.firmware.header import about, header
 from phc_snn.firmware.library import BUILD, Library
-from phc_snn.firmware.plan import Plan
 from phc_snn.firmware.printer import real
 from phc_snn.firmware.readout import logits, selftest
+from phc_snn.firmware.reference import BitReference
 from phc_snn.firmware.step import Step, encode
 from phc_snn.firmware.tables import Tables
 
 
 class Source:
-    """Header and source of a plan.
+    """Header and source of a model.
 
     Args:
-        plan: What has to be computed.
+        reference: The model in the order of its C code.
         prefix: Of every symbol.
         version: Of phc_snn.
-        golden: Hash that the self-test must come to (`phc_snn.firmware.golden`).
 
     Attributes:
         weight_hash: SHA-256 of the weights.
+        build: Of header and source alike: a hash of both texts.
+        selftest_spikes: Spikes that the connectome passes on in the self-test.
         header, code: The two texts.
     """
 
-    def __init__(self, plan: Plan, prefix: str, version: str, golden: int) -> None:
+    def __init__(self, reference: BitReference, prefix: str, version: str) -> None:
         self.prefix = prefix
-        self.weight_hash = weight_hash(plan.model)
-        library = Library(plan, prefix, version, self.weight_hash)
-        step = Step(library)
+        self.weight_hash = weight_hash(reference.model)
+        library = Library(reference.plan, prefix, version, self.weight_hash)
+        step, table = Step(library), Tables(prefix)
         head = "\n".join(header(library)) + "\n"
+        numbers = [*constants(library, table), *step.helpers, *reset(library, table)]
+        wanted = golden(reference, table.words)
+        self.selftest_spikes = wanted.spikes
         lines = [
             *about(library),
             f'#include "{prefix}.h"',
@@ -48,22 +53,20 @@ class Source:
             "",
             *_GUARDS,
             "",
-            *constants(library),
-            *step.helpers,
-            *reset(library),
+            *numbers,
             *finite(library),
             *encode(library),
             *step.lines(),
             *logits(library),
-            *selftest(library, golden),
+            *selftest(library, table.hashing, wanted.hash),
         ]
         code = "\n".join(lines) + "\n"
-        build = f"0x{hashlib.sha256((head + code).encode()).hexdigest()[:8]}u"
-        self.header, self.code = head.replace(BUILD, build), code.replace(BUILD, build)
+        self.build = f"0x{hashlib.sha256((head + code).encode()).hexdigest()[:8]}u"
+        self.header, self.code = (text.replace(BUILD, self.build) for text in (head, code))
 
 
-def constants(library: Library) -> list[str]:
-    table, plan, model = Tables(library.prefix), library.plan, library.model
+def constants(library: Library, table: Tables) -> list[str]:
+    plan, model = library.plan, library.model
     encoder, decoder = model.encoder, model.decoder
     lines = ["/* Encoder: from each input to every neuron. */"]
     lines += table.matrix("encoder_weight", encoder.weight)
@@ -108,9 +111,8 @@ def connectome(table: Tables, weight: Tensor) -> list[str]:
     ]
 
 
-def reset(library: Library) -> list[str]:
+def reset(library: Library, table: Tables) -> list[str]:
     p, big = library.prefix, library.big
-    table = Tables(p)
     lines, tables = [], []
     for name, values in library.plan.states:
         if not bool(values.any()):

@@ -86,10 +86,10 @@ class Step:
             lines += [f"    float signal[{big}_NEURONS], synaptic[{big}_NEURONS];"]
         lines += [
             "    unsigned int i;",
-            f"    if (!{p}_finite(x, {big}_INPUTS)) {{",
+            f"    {p}_encode(x, current);",
+            f"    if (!{p}_finite(current, {big}_NEURONS)) {{",
             "        return 1;",
             "    }",
-            f"    {p}_encode(x, current);",
         ]
         for number, phase in enumerate(program.phases):
             if product and number == program.cut:

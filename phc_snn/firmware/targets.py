@@ -44,7 +44,7 @@ class Target:
         commands = [self.compiler[0], *self.runner[:1], *([] if self.gpu else [f"{self.tools}nm"])]
         absent = [command for command in commands if shutil.which(command) is None]
         if self.gpu and not torch.cuda.is_available():
-            absent.append("a CUDA device")
+            absent.append("CUDA device")
         return absent
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phc_snn.firmware.golden import golden
-from phc_snn.firmware.library import check_name
+from phc_snn.firmware.names import check_name
 from phc_snn.firmware.programs import record_on_gpu, record_program, write_input
 from phc_snn.firmware.reference import BitReference, Trace, check_recordings, trace
 from phc_snn.firmware.source import Source
@@ -67,10 +66,10 @@ def verify(
         )
     check_name(name)
     if target.missing:
-        raise ChildProcessError(f"{target.name}: {', '.join(target.missing)} not found")
+        raise ChildProcessError(f"{target.name}: there is no {', no '.join(target.missing)}")
     reference = BitReference(model)
     inputs, plan = check_recordings(model, inputs), reference.plan
-    source = Source(plan, name, "verify", golden(reference).hash)
+    source = Source(reference, name, "verify")
     names = [state for state, _ in plan.states]
     wanted = trace(reference, inputs, names)
     with tempfile.TemporaryDirectory() as place:

@@ -229,12 +229,10 @@ def _evaluate_special(x: Tensor, name: str) -> Tensor:
     own = _OWN.get(name)
     if own is not None:
         return own(x)
-    result: Tensor = _FUNCTIONS[name](_wide(x)).to(x.dtype)
+    if x.is_complex():
+        raise TypeError(f"x: got {x.dtype}, expected real numbers")
+    result: Tensor = _FUNCTIONS[name](x.double()).to(x.dtype)
     return result
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float64))
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -285,9 +283,9 @@ def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     x, y = ctx.saved_tensors
     if ctx.name in _OWN:
         return grad * _SLOPES[ctx.name](x, y), None
-    x = _wide(x)  # as the function is computed
+    x = x.double()  # as the function is computed
     slope = _SLOPES[ctx.name](x, _FUNCTIONS[ctx.name](x))
-    return (_wide(grad) * slope).to(grad.dtype), None
+    return (grad.double() * slope).to(grad.dtype), None
 
 
 _opaque.register_autograd(_derivative, setup_context=_keep)

@@ -72,6 +72,7 @@ class Classifier(lightning.LightningModule):  # type: ignore[misc]
     def on_train_start(self) -> None:
         rates_to(self.optimizers(use_pl_optimizer=False), self.device)
         alone = self.trainer.world_size == 1
+        self._recordable.clear()
         self._graphed = GraphedStep(self._step) if self.device.type == "cuda" and alone else None
 
     @torch.no_grad()

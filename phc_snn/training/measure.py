@@ -107,6 +107,7 @@ def measure(
     model = load_model(config.checkpoint, device).eval()
     progress("reading the data")
     dataset = read_test_set(config, saved, model)
+    stacked(dataset.test_x)  # refuses sequences of different lengths
     check_sample(config.sample, len(dataset.test_y))
     folder = config.out or run_folder(config.checkpoint) / "divergence"
     with results_in(folder):
@@ -209,7 +210,6 @@ def read_test_set(config: MeasureConfig, saved: dict[str, Any], model: PHCSSM) -
             f"data: {name} is no set of the UEA archive, and this command takes models of those"
         )
     dataset = _read(config, saved, name)
-    stacked(dataset.test_x)  # refuses sequences of different lengths
     if dataset.channels != model.in_features or len(dataset.classes) != model.num_classes:
         raise ValueError(
             f"data: {name} has {dataset.channels} channels and {len(dataset.classes)} classes, the "

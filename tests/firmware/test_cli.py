@@ -9,6 +9,7 @@ import phc_snn as phc
 from phc_snn.firmware import HOST
 from tests.command import call
 from tests.firmware.test_bits import available, make
+from tests.firmware.test_export import raises
 
 pytest.importorskip("safetensors")
 pytest.importorskip("typer")
@@ -25,7 +26,8 @@ def saved(tmp_path):
     from phc_snn.training.checkpoint import save_model
 
     save_model(make(neurons=16), tmp_path / "run", classes=["left", "right", "none"],
-               scaling={"mean": [0.0] * 5, "scale": [1.0] * 5})  # fmt: skip
+               scaling={"mean": [0.0] * 5, "scale": [1.0] * 5},
+               series={"average": 5, "unshift": None})  # fmt: skip
     return tmp_path / "run"
 
 
@@ -39,6 +41,7 @@ def test_writes_the_files(saved, tmp_path):
         "formula": "(x - mean) / scale", "mean": [0.0] * 5, "scale": [1.0] * 5,
     }  # fmt: skip
     assert content["classes"] == ["left", "right", "none"]
+    assert content["prepared"] == {"series": {"average": 5}}
     assert "the arithmetic was not compared with torch" in done.stdout.replace("\n", " ")
 
 
@@ -131,12 +134,17 @@ def test_a_machine_that_computes_other_bits_gets_no_code(saved, tmp_path, monkey
 
     available(HOST)
     config = job.ExportConfig(saved, out=tmp_path / "c", verify=True)
-    data = type("Data", (), {"test_x": torch.zeros(2, 9, 5)})
+    data = type("Data", (), {"test_x": (torch.ones(9, 5), torch.ones(7, 5))})
     monkeypatch.setattr(job, "read_config", lambda path: {"data": "Gestures"})
     monkeypatch.setattr(job, "read_test_set", lambda *arguments: data)
     monkeypatch.setattr(job, "TARGETS", (HOST,))
     done = job.export_run(config)
     assert [found.target for found in done.verified] == [HOST.name]
+    assert done.verified[0].values == 2 * 7 * (7 * 16 + 3)
+    assert "test recordings were compared on their first 7 steps" in done.notes
+    monkeypatch.setattr(job, "verify", raises(ChildProcessError("gcc\nno space left")))
+    with pytest.raises(ValueError, match=r"ran on no machine .*not run on this machine: no space"):
+        job.export_run(config)
     wrong = phc.firmware.Verification(HOST.name, 100, {"voltage": 7, "spikes": 0}, 2, 1.0)
     monkeypatch.setattr(job, "verify", lambda *arguments, **options: wrong)
     config = job.ExportConfig(saved, out=tmp_path / "other", verify=True)
@@ -145,7 +153,9 @@ def test_a_machine_that_computes_other_bits_gets_no_code(saved, tmp_path, monkey
         job.export_run(config)
     assert not (tmp_path / "other").exists()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ValueError, match=r"no machine to run on \(this machine: gcc, nm not found"):
+    with pytest.raises(
+        ValueError, match=r"no machine to run on \(this machine: there is no gcc, no nm"
+    ):
         job.export_run(config)
 
 

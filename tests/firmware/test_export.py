@@ -107,9 +107,10 @@ def bad_nan():
         (lambda: make(neuron="lrcssm"), {}, ValueError, "LrcSSM sends rates, expected spikes"),
         (lambda: make(neuron="s5"), {}, ValueError, "neuron: S5 has no C code"),
         (lambda: make(neuron="pspikessm"), {}, ValueError, "neuron: PSpikeSSM has no C code"),
-        (make, {"name": "example_main"}, ValueError, "there would be another example_main.h"),
-        (make, {"name": "features"}, ValueError, "there would be another features.h"),
-        (make, {"name": "register"}, ValueError, "name: got 'register'"),
+        (make, {"name": "example_main"}, ValueError, "but example_main.h or example_main.c is"),
+        (make, {"name": "features"}, ValueError, "but features.h or features.c is there"),
+        (make, {"name": "register"}, ValueError, "name: got 'register', a word of C"),
+        (make, {"name": "this"}, ValueError, "name: got 'this', a word of C"),
         (make, {"name": "math"}, ValueError, "name: got 'math'"),
         (make, {"scaling": {"mean": torch.zeros(5)}}, ValueError, "scaling: got {'mean': tensor"),
         (make, {"scaling": {"mean": [0.0] * 5}}, ValueError, "scaling: got {'mean': "),
@@ -117,11 +118,15 @@ def bad_nan():
             make,
             {"scaling": {"mean": float("nan"), "scale": 1}},
             ValueError,
-            "scaling: got mean = nan, expected scale, and mean if there is one",
+            "scaling: got mean = nan, expected scale, and mean if there is one: a number",
         ),
         (make, {"scaling": {"scale": [1.0] * 4}}, ValueError, r"scaling: got scale = \[1.0, "),
         (make, {"scaling": {"scale": 0}}, ValueError, "scaling: got scale = 0, expected"),
         (make, {"scaling": {"scale": 2, "formula": 3}}, ValueError, "scaling: got formula = 3"),
+        (make, {"scaling": {"scale": 10**400}}, ValueError, "scaling: got scale = 1000"),
+        (make, {"scaling": {"scale": True}}, ValueError, "scaling: got scale = True"),
+        (make, {"prepared": {"a": torch.zeros(1)}}, ValueError, "prepared: got .*expected JSON"),
+        (make, {"inputs": torch.full((4, 2, 5), 3e38)}, ValueError, "the encoder overflows"),
         (make, {"classes": "abc"}, ValueError, "classes: got 'abc', expected 3 names"),
         (make, {"classes": ["a", "b"]}, ValueError, r"classes: got \['a', 'b'\], expected 3 names"),
         (make, {"inputs": np.zeros((4, 2, 5))}, TypeError, "inputs: got ndarray, expected a torch"),
@@ -202,6 +207,26 @@ def test_a_self_test_without_spikes_is_told(tmp_path):
     assert "no neuron fires in the self-test" in library.warnings()[0]
 
 
+@pytest.mark.parametrize("quiet", ["exit 0", "echo 1 2 3"])
+def test_a_board_that_says_nothing_is_no_reason_either(quiet, tmp_path, monkeypatch):
+    available(CORTEX_M4)
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "qemu-system-arm"
+    broken.write_text(f"#!/bin/sh\n{quiet}\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    library = phc.export_c(make(), tmp_path / "out", name="motion")
+    assert library.budget is None
+    assert "qemu-system-arm: wrote" in library.warnings()[0]
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "README.md").mkdir()
+    with pytest.raises(ValueError, match=r"folder: .*README.md is no file; choose another folder"):
+        phc.export_c(make(), tmp_path, name="motion")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
 @pytest.mark.parametrize("folder", ["", None, 3])
 def test_what_is_no_folder(folder):
     with pytest.raises(ValueError, match=f"folder: got {folder!r}, expected the name of a folder"):
@@ -238,7 +263,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
 
 
 def raises(error):
-    def function(*arguments):
+    def function(*arguments, **options):
         raise error
 
     return function
@@ -254,17 +279,22 @@ def test_the_example_is_the_users(tmp_path):
 def test_the_page_says_how_input_is_scaled_and_what_classes_mean(tmp_path):
     phc.export_c(
         make(), tmp_path, name="motion", scaling={"mean": [1.0, 2.0, 3.0, 4.0, 5.0], "scale": 2},
-        classes=["rest", "left", "right"],
+        classes=["rest", "left", "right"], prepared={"series": {"average": 5}},
     )  # fmt: skip
     page = (tmp_path / "README.md").read_text()
     assert "`(x - mean) / scale`" in page
     assert "mean = [1.0, 2.0, 3.0, 4.0, 5.0]\nscale = 2\n" in page
     assert "Classes: 0 rest, 1 left, 2 right." in page
+    assert "series = {'average': 5}" in page
+    content = json.loads((tmp_path / "metadata.json").read_text())
+    assert content["prepared"] == {"series": {"average": 5}}
+    for file in ("README.md", "motion.h", "motion.c"):
+        assert content["build"] in (tmp_path / file).read_text()
 
 
 def test_names_of_a_users_neuron_that_are_taken(tmp_path):
     """Coefficients and states go by their names, but not by those of others."""
-    from phc_snn.firmware.plan import RESERVED
+    from phc_snn.firmware.names import RESERVED
 
     text = phc.export_c(make(windows=2, window_steps=9), tmp_path, name="motion")
     code = (text.folder / "motion.c").read_text() + (text.folder / "motion.h").read_text()
@@ -284,18 +314,19 @@ def test_names_that_a_neuron_gives_are_made_names_of_c():
     class State(NamedTuple):
         register: torch.Tensor
         sent_0: torch.Tensor
-        steps: torch.Tensor
+        v: torch.Tensor
 
     class Coefficients(NamedTuple):
-        weight: torch.Tensor
+        v_2: torch.Tensor
         first_register: torch.Tensor
-        tau: torch.Tensor
+        this: torch.Tensor
 
     values = [torch.zeros(2) for _ in range(3)]
     stage = Stage(lambda: None, Coefficients(*values), State(*values))
     states, tables = _named([stage, stage], 2)
-    assert [name for name, _ in states[:3]] == ["register_2", "own_sent_0", "steps_2"]
-    assert [table.name for table in tables[:3]] == ["weight_2", "own_first_register", "tau"]
+    assert [name for name, _ in states[:3]] == ["register_2", "own_sent_0", "v"]
+    assert [name for name, _ in states[3:]] == ["register_3", "own_sent_0_2", "v_3"]
+    assert [table.name for table in tables[:3]] == ["v_2", "own_first_register", "this_2"]
     every = [name for name, _ in states] + [table.name for table in tables]
     assert len(set(every)) == 12
 

@@ -1,6 +1,7 @@
 """What would change a bit is found, and shown to be found."""
 
 import platform
+import re
 import subprocess
 from dataclasses import replace
 
@@ -9,7 +10,6 @@ import torch
 
 import phc_snn as phc
 from phc_snn.firmware import CORTEX_A76, CORTEX_M4, GPU, HOST, BitReference
-from phc_snn.firmware.golden import golden
 from phc_snn.firmware.library import FLAGS
 from phc_snn.firmware.plan import make_plan
 from phc_snn.firmware.reference import trace
@@ -24,7 +24,7 @@ FUSED = ("fmadd", "fmsub", "fnmadd", "fnmsub", "vfma", "vfms", "vfnma", "vfnms",
 
 
 def source_of(model):
-    return Source(make_plan(model), "network", "test", golden(BitReference(model)).hash)
+    return Source(BitReference(model), "network", "test")
 
 
 @pytest.fixture
@@ -156,19 +156,29 @@ def test_a_quotient_that_is_a_product_is_seen(written):
     assert record(HOST, folder, model, names, signal(steps=3))[1] == 2
 
 
-@pytest.mark.parametrize("delay", [1, 100])
-def test_other_connections_are_seen_by_the_selftest(delay, tmp_path):
+@pytest.mark.parametrize("case", [{"delay": 100}, {"windows": 3, "window_steps": 100}])
+def test_any_number_that_is_another_is_seen_by_the_selftest(case, tmp_path):
+    """Of tables that no step of the self-test reaches too: one at a time, of every table."""
     available(HOST)
-    model = make(delay=delay)
+    model = make(**case)
     source, names = source_of(model), [name for name, _ in make_plan(model).states]
     write_sources(tmp_path, source, names)
-    start = source.code.index("NETWORK_TABLE float network_weight[")
-    end = source.code.index("}", start)
-    first = source.code.index("{", start) + 1
-    weights = source.code[first:end].split(",")
-    halves = ",".join("0.5f" if weight.strip() else "" for weight in weights)
-    (tmp_path / "network.c").write_text(source.code[:first] + halves + source.code[end:])
-    assert record(HOST, tmp_path, model, names, signal(steps=3))[1] == 2
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "network.h"\nstatic network_state state;\n'
+        'int main(void) { printf("%d", network_selftest(&state)); return 0; }\n'
+    )
+    tables = re.findall(r"static const NETWORK_TABLE \w+ (\w+)\[", source.code)
+    assert len(tables) > 10
+    for table in tables:
+        start = source.code.index("{", source.code.index(f" {table}["))
+        numbers = list(re.finditer(r"-?[\d.]+(e-?\d+)?f?(?=,)", source.code[start:]))
+        end = source.code.index("};", start) - start
+        last = [number for number in numbers if number.end() < end][-1]
+        other = "1" if last[0] in ("0", "0.0f") else "0"
+        text = source.code[: start + last.start()] + other + source.code[start + last.end() :]
+        (tmp_path / "network.c").write_text(text)
+        program = build(HOST, tmp_path, ["network.c", "main.c"], "main.elf", ["-O0"])
+        assert run([str(program)], tmp_path) == "2", table
 
 
 def test_header_and_source_of_two_exports_do_not_compile(written):
@@ -191,16 +201,22 @@ int main(void)
 {
     static network_state state, before;
     float x[NETWORK_INPUTS] = {1.0f, 2.0f, -1.0f, 0.5f, 2.0f};
-    const float bad[3] = {NAN, INFINITY, -INFINITY};
+    const float bad[4] = {NAN, INFINITY, -INFINITY, 3e38f};
     int k, refused = 0, changed = 0;
     network_reset(&state);
     refused += network_step(&state, x);
     before = state;
-    for (k = 0; k < 3; ++k) {
+    for (k = 0; k < 4; ++k) {
+        int i;
         x[k] = bad[k];
+        for (i = 0; k == 3 && i < NETWORK_INPUTS; ++i) {
+            x[i] = bad[k]; /* finite, and their sums are not */
+        }
         refused += 10 * network_step(&state, x);
         changed += memcmp(&before, &state, sizeof state) != 0;
-        x[k] = 1.0f;
+        for (i = 0; i < NETWORK_INPUTS; ++i) {
+            x[i] = 1.0f;
+        }
     }
     refused += network_step(&state, x);
     printf("%d %d %u", refused, changed, (unsigned)state.steps);
@@ -209,7 +225,7 @@ int main(void)
 """)
     for options in ([], ["-ffinite-math-only"]):
         program = build(HOST, folder, ["network.c", "main.c"], "main.elf", options)
-        assert run([str(program)], folder) == "30 0 2"
+        assert run([str(program)], folder) == "40 0 2"
 
 
 @pytest.mark.parametrize("case", [{}, {"windows": 2, "window_steps": 9}])

@@ -183,6 +183,8 @@ def test_a_series_that_was_not_kept_whole(folder, series):
         measure(MeasureConfig(folder))
 
 
-def test_sequences_of_different_lengths_are_refused(folder):
+def test_sequences_of_different_lengths_are_refused(tmp_path):
+    save_model(PHCSSM(12, 9, neurons=8), tmp_path / "run", data="JapaneseVowels")
     with pytest.raises(ValueError, match="data: got sequences of 7 to 29 steps, expected one len"):
-        measure(MeasureConfig(folder, data="JapaneseVowels"))
+        measure(MeasureConfig(tmp_path / "run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
