@@ -122,7 +122,7 @@ def readme(
         "```c",
         f"static {name}_state state;",
         f"{name}_reset(&state);           /* before each recording */",
-        f"{name}_step(&state, x);         /* for each sample; 1 if it has NaN or Inf */",
+        f"{name}_step(&state, x);         /* for each sample; 1: NaN, Inf, overflow */",
         f"{name}_logits(&state, logits);  /* whenever a decision is wanted */",
         f"{name}_clear_readout(&state);   /* where input has no end: to decide anew */",
         "```",

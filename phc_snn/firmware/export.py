@@ -16,6 +16,7 @@ from phc_snn.firmware.names import check_name
 from phc_snn.firmware.reference import BitReference, check_recordings, trace
 from phc_snn.firmware.result import CLibrary, Deviation
 from phc_snn.firmware.source import Source
+from phc_snn.firmware.targets import CORTEX_M4, fault, told
 from phc_snn.models import PHCSSM
 from phc_snn.solvers import Sequential
 
@@ -58,6 +59,7 @@ def export_c(
         ValueError: A name that is no identifier, weights or inputs that are not finite float32,
             scaling or classes that do not fit, or a model that has no C code; nothing is written.
         OSError: The folder cannot be written.
+        ChildProcessError: The compiler for a Cortex-M4F and QEMU work, but not with this code.
 
     Example:
         >>> import tempfile, phc_snn as phc
@@ -67,15 +69,20 @@ def export_c(
         ...     sorted(path.name for path in library.folder.iterdir())
         ['README.md', 'example_main.c', 'metadata.json', 'motion.c', 'motion.h']
     """
-    place, reference = check_export(model, folder, name, scaling, classes)
+    place, reference = check_export(model, folder, name, scaling, classes, prepared)
     plan, model = reference.plan, reference.model
     version = _version()
     source = Source(reference, name, version)
     budget, unmeasured = None, ""
     try:
         budget = measure_budget(source.code, source.header, name)
-    except ChildProcessError as error:  # without the tools, or with broken ones, there is none
-        unmeasured = str(error).strip().splitlines()[-1]
+    except ChildProcessError as error:
+        unmeasured = fault(CORTEX_M4)  # without the tools, or with broken ones, there is none
+        if not unmeasured:
+            raise ChildProcessError(
+                f"{CORTEX_M4.name} runs other programs, and not this one ({told(error)}); nothing "
+                "was written"
+            ) from error
     library = CLibrary(
         place,
         name,
@@ -90,10 +97,7 @@ def export_c(
         None if inputs is None else deviation(model, inputs),
     )
     content = metadata(library, plan, scaling, classes, prepared)
-    try:
-        about = json.dumps(content, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"prepared: got {prepared!r}, expected JSON values ({error})") from error
+    about = json.dumps(content, indent=2, allow_nan=False)
     texts = {
         "metadata.json": about + "\n",
         f"{name}.h": source.header,
@@ -115,6 +119,7 @@ def check_export(
     name: str,
     scaling: Mapping[str, Any] | None,
     classes: Sequence[str] | None,
+    prepared: Mapping[str, Any] | None,
 ) -> tuple[Path, BitReference]:
     """Refuse what `export_c` refuses, before any work; the folder, and the model in order."""
     check_name(name)
@@ -122,6 +127,7 @@ def check_export(
     reference = BitReference(model)
     _check_scaling(scaling, model.in_features)
     _check_classes(classes, model.num_classes)
+    _check_prepared(prepared)
     return place, reference
 
 
@@ -159,6 +165,17 @@ def _check_classes(classes: Any, count: int) -> None:
         or not all(isinstance(label, str) for label in classes)
     ):
         raise ValueError(f"classes: got {classes!r}, expected {count} names")
+
+
+def _check_prepared(prepared: Any) -> None:
+    if prepared is None:
+        return
+    try:
+        fits = isinstance(prepared, Mapping) and bool(json.dumps(dict(prepared), allow_nan=False))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"prepared: got {prepared!r}, expected JSON values by their names")
 
 
 def _check_folder(folder: Path | str, name: str) -> Path:
@@ -216,6 +233,8 @@ def deviation(model: PHCSSM, inputs: Tensor) -> Deviation:
     spikes, voltage = truth.solution.spikes.cpu(), truth.solution.voltage.cpu()
     found = trace(reference, inputs)
     error = (found["voltage"] - voltage).double()
+    if not bool(torch.isfinite(error).all()):
+        raise ValueError("inputs: so large that the network overflows; scale them as in training")
     return Deviation(
         error.numel(),
         int((found["spikes"] != spikes).sum()),

@@ -11,7 +11,7 @@ from torch import Tensor
 from phc_snn.data import EVENT_SETS
 from phc_snn.firmware.export import check_export, export_c
 from phc_snn.firmware.result import FLASH, RAM, CLibrary
-from phc_snn.firmware.targets import TARGETS
+from phc_snn.firmware.targets import TARGETS, fault, told
 from phc_snn.firmware.verify import Verification, verify
 from phc_snn.models import PHCSSM
 from phc_snn.training.checkpoint import load_model, read_config
@@ -75,7 +75,7 @@ def export_run(
     if isinstance(data, str) and data in EVENT_SETS and isinstance(scaling, dict):
         scaling = {**scaling, "formula": "log(1 + count) / scale"}
     prepared = _prepared(saved)
-    check_export(model, config.out, config.name, scaling, classes)
+    check_export(model, config.out, config.name, scaling, classes, prepared)
     notes: list[str] = []
     inputs: Tensor | None = None
     if not isinstance(data, str) or data in EVENT_SETS or data in OTHER_SETS:
@@ -118,20 +118,23 @@ def _verify(
     model: PHCSSM, inputs: Tensor, name: str, notes: list[str], progress: Callable[[str], None]
 ) -> list[Verification]:
     """Run every machine that is there."""
-    lacking = [f"{target.name}: there is no {', no '.join(target.missing)}" for target in TARGETS]
-    if all(target.missing for target in TARGETS):
-        raise ValueError(f"verify: there is no machine to run on ({'; '.join(lacking)})")
+    faults = {target.name: fault(target) for target in TARGETS}
+    if all(faults.values()):
+        lacking = "; ".join(f"{machine}: {why}" for machine, why in faults.items())
+        raise ValueError(f"verify: there is no machine to run on ({lacking})")
     verified = []
-    for target, lacks in zip(TARGETS, lacking, strict=True):
-        if target.missing:
-            notes.append(f"not run on {lacks}")
+    for target in TARGETS:
+        if faults[target.name]:
+            notes.append(f"not run on {target.name}: {faults[target.name]}")
             continue
         progress(f"running it on {target.name}")
         try:
             found = verify(model, inputs, target, name=name)
-        except ChildProcessError as error:  # a tool that does not work says nothing of the code
-            notes.append(f"not run on {target.name}: {str(error).strip().splitlines()[-1]}")
-            continue
+        except ChildProcessError as error:
+            raise ValueError(
+                f"verify: {target.name} runs other programs, and not this one ({told(error)}); "
+                "nothing was written"
+            ) from error
         if not found.exact:
             raise ValueError(
                 f"verify: on {found.target} {sum(found.differing.values()):,} of "
@@ -139,6 +142,4 @@ def _verify(
                 f"{found.selftest}; nothing was written"
             )
         verified.append(found)
-    if not verified:
-        raise ValueError(f"verify: it ran on no machine ({'; '.join(notes)})")
     return verified

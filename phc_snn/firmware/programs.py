@@ -173,7 +173,7 @@ def count_program(prefix: str) -> str:
 #define RELOAD (*(volatile uint32_t *)0xE000E014u)
 #define VALUE (*(volatile uint32_t *)0xE000E018u)
 
-#define DEEPEST 65536u
+#define DEEPEST 2097152u
 #define PAINT 0xA5u
 
 static {prefix}_state state;

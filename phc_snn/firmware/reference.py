@@ -92,7 +92,9 @@ class BitReference:
         return logits, after
 
     @torch.no_grad()
-    def advance(self, x_t: Tensor, state: BitState) -> tuple[Tensor, Tensor, Tensor, BitState]:
+    def advance(
+        self, x_t: Tensor, state: BitState, name: str = "x_t"
+    ) -> tuple[Tensor, Tensor, Tensor, BitState]:
         """As `step`: spikes and voltage (B, N), logits, and the new state.
 
         Raises:
@@ -101,8 +103,8 @@ class BitReference:
         current = self.encode(x_t)
         if not bool(torch.isfinite(current).all()):
             raise ValueError(
-                "x_t: has NaN or Inf, or numbers so large that the encoder overflows; the C code "
-                "refuses such a sample"
+                f"{name}: has NaN or Inf, or numbers so large that the encoder overflows; the C "
+                "code refuses such a sample"
             )
         driven = self._circuit.driven(current)
         spikes, voltage, _, network = self._circuit.advance(driven, state.network, OneStep())
@@ -130,6 +132,8 @@ class BitReference:
             variance = add_up(centred * centred) / count
             scale = 1.0 / square_root(variance + norm.eps)
             projected = centred * scale[:, None] * norm.weight + norm.bias
+            # A scale of 0 would hide what overflows.
+            projected = torch.where(torch.isfinite(variance)[:, None], projected, torch.nan)
         return torch.where(encoder.inputs.bool(), projected, 0.0)
 
     def logits(self, state: BitState) -> Tensor:
@@ -179,7 +183,7 @@ def trace(reference: BitReference, inputs: Tensor, names: Sequence[str] = ()) ->
     state = reference.initial_state(inputs.shape[1])
     rows: dict[str, list[Tensor]] = {name: [] for name in ("voltage", *names, "spikes", "logits")}
     for x_t in inputs.to(torch.float32).unbind(0):
-        spikes, voltage, logits, state = reference.advance(x_t, state)
+        spikes, voltage, logits, state = reference.advance(x_t, state, "inputs")
         rows["voltage"].append(voltage)
         rows["spikes"].append(spikes)
         rows["logits"].append(logits)

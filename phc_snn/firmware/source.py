@@ -171,7 +171,7 @@ _GUARDS = [
     "#if defined(__clang__) || !defined(__GNUC__)",
     "#pragma STDC FP_CONTRACT OFF",
     "#elif !defined(__CUDACC__) /* which takes -fmad=false and no pragma */",
-    '#pragma GCC optimize("fp-contract=off")',
+    '#pragma GCC optimize("fp-contract=off", "no-associative-math")',
     "#endif",
 ]
 

@@ -15,7 +15,8 @@ def encode(library: Library) -> list[str]:
     norm = model.encoder.norm
     drive = model.network.drive
     lines = [
-        f"static {big}_CODE void {p}_encode(const float x[{big}_INPUTS],",
+        "/* Whether all is finite. */",
+        f"static {big}_CODE int {p}_encode(const float x[{big}_INPUTS],",
         f"    float current[{big}_NEURONS])",
         "{",
         "    unsigned int i, k;",
@@ -48,11 +49,15 @@ def encode(library: Library) -> list[str]:
     value = "current[i]"
     if norm is not None:
         value = f"current[i] * scale * {p}_encoder_scale[i] + {p}_encoder_shift[i]"
+    check = f"{p}_finite(current, {big}_NEURONS)"
+    if norm is not None:
+        check = f"{p}_finite(&variance, 1u) && {check}"  # a scale of 0 would hide what overflows
     driven = value if drive == 1.0 else f"{real(drive)} * ({value})"
     lines += [
         f"    for (i = 0; i < {big}_NEURONS; ++i) {{",
         f"        current[i] = {p}_input[i] ? {driven} : 0.0f;",
         "    }",
+        f"    return {check};",
         "}",
         "",
     ]
@@ -86,8 +91,7 @@ class Step:
             lines += [f"    float signal[{big}_NEURONS], synaptic[{big}_NEURONS];"]
         lines += [
             "    unsigned int i;",
-            f"    {p}_encode(x, current);",
-            f"    if (!{p}_finite(current, {big}_NEURONS)) {{",
+            f"    if (!{p}_encode(x, current)) {{",
             "        return 1;",
             "    }",
         ]

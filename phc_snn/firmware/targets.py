@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +115,33 @@ def run(command: Sequence[str], folder: Path, timeout: float = 600.0) -> str:
     if done.returncode:
         raise ChildProcessError(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done.stdout
+
+
+def told(error: ChildProcessError) -> str:
+    """What a command says went wrong, in one line: the first that names an error, or the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = [line for line in lines if "error" in line.lower()]
+    return (found or lines or [""])[0 if found else -1]
+
+
+def fault(target: Target) -> str:
+    """Why no program at all runs on a machine; empty if one does."""
+    if target.missing:
+        return f"there is no {', no '.join(target.missing)}"
+    source = "probe.cu" if target.gpu else "probe.c"
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / source).write_text(_PROBE, encoding="utf-8")
+        try:
+            said = execute(target, build(target, folder, [source], "probe.elf"))
+        except ChildProcessError as error:
+            return told(error)
+    return "" if said.split() == ["5"] else f"a program that writes 5 wrote {said!r}"
+
+
+_PROBE = """#include <stdio.h>
+int main(void) { printf("%d\\n", 5); return 0; }
+"""
 
 
 def roomy(target: Target, folder: Path) -> Target:

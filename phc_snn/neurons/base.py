@@ -287,6 +287,8 @@ class Neuron(Process, Hidden, SpikingNeuron):  # type: ignore[misc]  # snnTorch 
         other = []
         for name in ("reset_mechanism_val", *self._options):
             saved, own = state_dict.get(prefix + name), getattr(self, name, None)
+            if saved is None and name in self._options:
+                state_dict[prefix + name] = own  # from before it was saved
             if saved is not None and own is not None and saved.tolist() != own.tolist():
                 other.append(name)
         if other:

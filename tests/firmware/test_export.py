@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import phc_snn as phc
-from phc_snn.firmware import CORTEX_M4, HOST
+from phc_snn.firmware import CORTEX_M4, GPU, HOST
+from phc_snn.firmware.golden import Golden
 from phc_snn.firmware.printer import real
 from phc_snn.firmware.targets import build, run
 from tests.firmware.test_bits import available, make, signal
 
+SIGNS = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0]).expand(4, 2, 5)
 FILES = ["README.md", "example_main.c", "metadata.json", "motion.c", "motion.h"]
 
 
@@ -126,6 +128,8 @@ def bad_nan():
         (make, {"scaling": {"scale": 10**400}}, ValueError, "scaling: got scale = 1000"),
         (make, {"scaling": {"scale": True}}, ValueError, "scaling: got scale = True"),
         (make, {"prepared": {"a": torch.zeros(1)}}, ValueError, "prepared: got .*expected JSON"),
+        (make, {"prepared": [1]}, ValueError, r"prepared: got \[1\], expected JSON values by"),
+        (make, {"inputs": SIGNS * 1e20}, ValueError, "inputs: has NaN or Inf, or numbers so large"),
         (make, {"inputs": torch.full((4, 2, 5), 3e38)}, ValueError, "the encoder overflows"),
         (make, {"classes": "abc"}, ValueError, "classes: got 'abc', expected 3 names"),
         (make, {"classes": ["a", "b"]}, ValueError, r"classes: got \['a', 'b'\], expected 3 names"),
@@ -217,7 +221,34 @@ def test_a_board_that_says_nothing_is_no_reason_either(quiet, tmp_path, monkeypa
     monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
     library = phc.export_c(make(), tmp_path / "out", name="motion")
     assert library.budget is None
-    assert "qemu-system-arm: wrote" in library.warnings()[0]
+    assert "measured: a program that writes 5 wrote" in library.warnings()[0]
+
+
+def test_code_that_fails_where_others_run_is_not_written(tmp_path, monkeypatch):
+    available(CORTEX_M4)
+    monkeypatch.setattr(
+        "phc_snn.firmware.source.golden", lambda reference, tables: Golden(12345, 1)
+    )
+    with pytest.raises(ChildProcessError, match=r"runs other programs, .*self-test says 2"):
+        phc.export_c(make(), tmp_path / "out", name="motion")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", [HOST, CORTEX_M4, GPU], ids=lambda target: target.name)
+def test_a_machine_that_runs_programs_has_no_fault(target):
+    from phc_snn.firmware.targets import fault
+
+    lacking = f"there is no {', no '.join(target.missing)}" if target.missing else ""
+    assert fault(target) == lacking
+
+
+def test_what_went_wrong_is_told_in_a_line():
+    from phc_snn.firmware.targets import told
+
+    text = "gcc -c x.c\nx.c:3:1: error: 'y' undeclared\n  3 | y\n    | ^\n"
+    assert told(ChildProcessError(text)) == "x.c:3:1: error: 'y' undeclared"
+    assert told(ChildProcessError("gcc\nno space left\n")) == "no space left"
+    assert told(ChildProcessError("")) == ""
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path):
@@ -252,9 +283,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
         calls.clear()
         with monkeypatch.context() as patched:
             patched.setattr(files.Path, "write_text", full)
-            patched.setattr(
-                "phc_snn.firmware.export.measure_budget", raises(ChildProcessError("none"))
-            )
+            patched.setattr("phc_snn.firmware.export.measure_budget", lambda *texts: None)
             with pytest.raises(OSError, match=r"folder: cannot write to .*No space left"):
                 phc.export_c(make(delay=4), tmp_path / place, name="motion")
     assert list((tmp_path / "new").iterdir()) == []
