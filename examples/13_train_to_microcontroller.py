@@ -44,7 +44,7 @@ def main(out: Path, small: bool = False) -> None:
     print(f"{library.folder / 'gesture.c'}: {library.connections} connections; {library.budget}")
     for target in (HOST, CORTEX_A76, CORTEX_M4, GPU):
         if target.missing:
-            print(f"{target.name}: there is no {', no '.join(target.missing)}")
+            print(f"{target.name}: {target.lacks}")
             continue
         found = verify(model, test_x, target)
         differing = sum(found.differing.values())

@@ -32,7 +32,7 @@ def measure_budget(source: str, header: str, prefix: str) -> Budget:
         ChildProcessError: The compiler or QEMU is missing or fails.
     """
     if CORTEX_M4.missing:
-        raise ChildProcessError(f"there is no {', no '.join(CORTEX_M4.missing)}")
+        raise ChildProcessError(CORTEX_M4.lacks)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / f"{prefix}.c").write_text(source, encoding="utf-8")

@@ -48,6 +48,11 @@ class Target:
             absent.append("CUDA device")
         return absent
 
+    @property
+    def lacks(self) -> str:
+        """`missing` in words; empty if all is there."""
+        return f"there is no {', no '.join(self.missing)}" if self.missing else ""
+
 
 HOST = Target("this machine", ("gcc",))
 CORTEX_A76 = Target(
@@ -127,7 +132,7 @@ def told(error: ChildProcessError) -> str:
 def fault(target: Target) -> str:
     """Why no program at all runs on a machine; empty if one does."""
     if target.missing:
-        return f"there is no {', no '.join(target.missing)}"
+        return target.lacks
     source = "probe.cu" if target.gpu else "probe.c"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

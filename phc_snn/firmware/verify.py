@@ -66,7 +66,7 @@ def verify(
         )
     check_name(name)
     if target.missing:
-        raise ChildProcessError(f"{target.name}: there is no {', no '.join(target.missing)}")
+        raise ChildProcessError(f"{target.name}: {target.lacks}")
     reference = BitReference(model)
     inputs, plan = check_recordings(model, inputs), reference.plan
     source = Source(reference, name, "verify")

@@ -43,7 +43,7 @@ CASES = {
 
 def available(target):
     if target.missing:
-        pytest.skip(f"{target.name}: there is no {', no '.join(target.missing)}")
+        pytest.skip(f"{target.name}: {target.lacks}")
 
 
 def make(seed=1, neurons=8, **options):
